@@ -13,13 +13,22 @@ class Encoder(nn.Module):
 
     positions: Tensor  # (1 + N, D), fixed; row 0 belongs to the class token
 
-    def __init__(self, patch_dim: int, grid: tuple[int, int], width: int, depth: int, heads: int, mlp_ratio: float):
+    def __init__(
+        self,
+        patch_dim: int,
+        grid: tuple[int, int],
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        norm_eps: float = 1e-6,
+    ):
         super().__init__()
         self.embed = PatchEmbed(patch_dim, width)
         self.class_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.register_buffer("positions", torch.cat([torch.zeros(1, width), sincos_2d(grid, width)]))
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, norm_eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, norm_eps)
 
     def forward(self, patches: Tensor, ids: Tensor, positions: Tensor, outputs: slice = slice(None)) -> Tensor:
         tokens = self.embed(patches) + gather_tokens(positions[1:], ids)  # (B, K, D)

@@ -20,7 +20,7 @@ class MAEConfig:
     """Shape of a masked autoencoder. The defaults are the embedded model's.
 
     Sizes in pixels; `image_size` is one number or (height, width). Other image sizes work too, with resampled positions.
-    `normalize_targets` scores each patch after removing its mean and scale. `pixel_mean` and `pixel_std` say how pictures in
+    `norm_eps` is the epsilon of every LayerNorm. `normalize_targets` scores each patch after removing its mean and scale. `pixel_mean` and `pixel_std` say how pictures in
     [0, 1] are standardised before they enter the model, one number or one a channel.
 
     Raises
@@ -38,6 +38,7 @@ class MAEConfig:
     decoder_depth: int = 2
     decoder_heads: int = 4
     mlp_ratio: float = 4.0
+    norm_eps: float = 1e-6
     normalize_targets: bool = False
     pixel_mean: float | tuple[float, ...] = 0.0
     pixel_std: float | tuple[float, ...] = 1.0
@@ -55,6 +56,8 @@ class MAEConfig:
                 raise ValueError(f"{prefix}width must be a multiple of 4 (2-D sine-cosine positions), got {width}")
         if self.mlp_ratio <= 0:
             raise ValueError(f"mlp_ratio must be positive, got {self.mlp_ratio}")
+        if not 0 < self.norm_eps < 1:
+            raise ValueError(f"norm_eps must be between 0 and 1, got {self.norm_eps}")
         for name in ("pixel_mean", "pixel_std"):  # JSON has lists only
             value = getattr(self, name)
             if not isinstance(value, (int, float)):
@@ -104,9 +107,9 @@ class MaskedAutoencoder(nn.Module):
     def __init__(self, config: MAEConfig):
         super().__init__()
         self.config = c = config
-        self.encoder = Encoder(c.patch_dim, c.grid, c.width, c.depth, c.heads, c.mlp_ratio)
+        self.encoder = Encoder(c.patch_dim, c.grid, c.width, c.depth, c.heads, c.mlp_ratio, c.norm_eps)
         self.decoder = Decoder(
-            c.width, c.patch_dim, c.grid, c.decoder_width, c.decoder_depth, c.decoder_heads, c.mlp_ratio
+            c.width, c.patch_dim, c.grid, c.decoder_width, c.decoder_depth, c.decoder_heads, c.mlp_ratio, c.norm_eps
         )
         self.apply(initialize)
 

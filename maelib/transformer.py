@@ -50,11 +50,11 @@ class Block(nn.Module):
     for them.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float):
+    def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float = 1e-6):
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(width, norm_eps)
         self.attention = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(width, norm_eps)
         self.mlp = MLP(width, int(width * mlp_ratio))
 
     def forward(self, x: Tensor, outputs: slice = slice(None)) -> Tensor:

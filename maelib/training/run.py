@@ -1,0 +1,98 @@
+"""A training run is a folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..weights import write_atomically
+
+
+class RunFolder:
+    """`config.json`, `metrics.jsonl`, `checkpoints/`, `samples/` and TensorBoard's events of one run.
+
+    Only the leading process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run that was
+    killed and resumed leaves the same lines as one that was not.
+    """
+
+    def __init__(self, folder: Path, leads: bool = True):
+        self.folder, self.leads = folder, leads
+        self.checkpoints = folder / "checkpoints"
+        self._metrics: Any = None
+        self._events: Any = None
+
+    def open(self, description: dict[str, Any], resume: bool) -> None:
+        """Create the folder, or check that it holds the same run.
+
+        Raises
+        ------
+        FileExistsError : a run is there and `resume` is off. ValueError : a run with another description is there.
+        """
+        path = self.folder / "config.json"
+        if path.exists():
+            if not resume:
+                raise FileExistsError(f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out")
+            if differences := _differences(json.loads(path.read_text()), description):
+                raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
+        elif self.leads:
+            write_atomically(path, (json.dumps(description, indent=2) + "\n").encode())
+        if self.leads:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            (self.folder / "samples").mkdir(exist_ok=True)
+
+    def start_metrics(self, step: int) -> None:
+        """Drop the lines after `step`, which a killed run wrote and the resumed one will write again, and begin to append."""
+        if not self.leads:
+            return
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines(keepends=True) if _step_of(line) <= step]
+            write_atomically(path, "".join(kept).encode())
+        self._metrics = path.open("a")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self._events = SummaryWriter(str(self.folder), purge_step=step)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line of metrics; it is with the operating system before this returns."""
+        if self.leads:
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
+            for name in ("loss", "lr", "grad_norm"):
+                self.scalar(name, line[name], line["step"])
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """One point of a TensorBoard curve, where TensorBoard is installed."""
+        if self._events is not None:
+            self._events.add_scalar(name, value, step)
+
+    def sample(self, picture: Any, epoch: int) -> None:
+        """Keep a picture (PIL) of an epoch."""
+        picture.save(self.folder / "samples" / f"epoch-{epoch:04d}.png")
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._metrics, self._events):
+            if file is not None:
+                file.close()
+
+
+def _step_of(line: str) -> float:
+    """Step of a line of metrics; infinite for a line that was cut off."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else float("inf")
+    except ValueError:
+        return float("inf")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What two nested descriptions disagree about, for people."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key} was {a!r}, now {b!r}")
+    return found

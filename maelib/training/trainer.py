@@ -1,0 +1,255 @@
+"""The trainer: bookkeeping done exactly."""
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..model import MAEConfig, MaskedAutoencoder
+from ..weights import save_model
+from .batches import Batches
+from .checkpoint import newest_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .distributed import World
+from .optimizer import make_optimizer
+from .precision import DTYPES, choose_precision
+from .run import RunFolder
+from .schedule import learning_rate
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the gradients are no longer numbers."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its state."""
+
+
+class Trainer:
+    """Trains a masked autoencoder on pictures, in a run folder that it can resume from.
+
+    Parameters
+    ----------
+    model : its initial weights count only for a run that starts from scratch.
+    images : (n, H, W, C) uint8, an array or a memory map.
+    folder : where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
+    resume : go on from the newest good checkpoint in the folder; without one, start from scratch.
+    sample : called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
+    about : what else `config.json` should say, such as the data's name.
+
+    Raises
+    ------
+    FileExistsError : the folder holds a run already and `resume` is off.
+    ValueError : the folder's run had another model or recipe.
+    """
+
+    def __init__(
+        self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
+        resume: bool = False, world: World | None = None, device: torch.device | str = "cpu",
+        sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
+    ):  # fmt: skip
+        self.world, self.device, self.config, self.sample = world or World(), torch.device(device), config, sample
+        shape: MAEConfig = model.config
+        self.batches = Batches(images, config, shape.hw, math.prod(shape.grid), self.world, self.device)
+        self.total_steps = config.epochs * self.batches.steps_per_epoch
+        self.warmup_steps = round(config.warmup_epochs * self.batches.steps_per_epoch)
+        self.precision = choose_precision(config.precision, self.device)
+        self.model = model.to(self.device).train()
+        self.optimizer = make_optimizer(self.model, config.peak_lr, config.weight_decay, config.betas)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.step = 0  # optimizer steps done
+        self.seconds = 0.0  # spent in training, over all sessions of the run
+        self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps since the last line of metrics
+        self._saved_at = -1
+
+        self.run = RunFolder(Path(folder), leads=self.world.leads)
+        description = {"model": asdict(shape), "train": asdict(config), **(about or {})}
+        self.run.open(json.loads(json.dumps(description)), resume)
+        self.announce(self._resume() if resume else "from scratch")
+        self.run.start_metrics(self.step)
+
+        self._forward: nn.Module = self.world.wrap(self.model, self.device)
+        if config.compile:
+            self._forward = torch.compile(self._forward)  # type: ignore[assignment]
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def train(self) -> Path:
+        """Train to the end and write `model.safetensors` into the run folder; returns its path.
+
+        Raises
+        ------
+        Stopped : after Ctrl-C or SIGTERM, once the state is saved. TrainingDiverged : the loss became NaN or infinite.
+        """
+        per_epoch = self.batches.steps_per_epoch
+        interactive = sys.stderr.isatty()
+        bar = tqdm(
+            total=self.total_steps, initial=self.step, desc="training", unit="step", dynamic_ncols=True,
+            disable=not (interactive and self.world.leads),
+        )  # fmt: skip
+        with _StopSignal() as stop, bar:
+            start, saved = time.monotonic(), time.monotonic()
+            since, since_step, before = start, self.step, self.seconds
+            while self.step < self.total_steps:
+                lr = self.train_step()
+                self.seconds = before + time.monotonic() - start
+                bar.update()
+                epoch_ends = self.step % per_epoch == 0
+                if self.step % self.config.log_every == 0 or epoch_ends:
+                    loss = self._log(lr)
+                    now = time.monotonic()
+                    speed = (self.step - since_step) * self.config.batch_size / max(now - since, 1e-9)
+                    self.run.scalar("images_per_second", speed, self.step)
+                    bar.set_postfix_str(f"loss {loss:.4f}, lr {lr:.1e}, {speed:.0f} images/s")
+                    if epoch_ends:
+                        left = (self.total_steps - self.step) * self.config.batch_size / speed
+                        if not interactive:
+                            epoch = self.step // per_epoch
+                            self.announce(
+                                f"epoch {epoch}/{self.config.epochs}: loss {loss:.4f}, lr {lr:.1e}, "
+                                f"{speed:.0f} images/s, {left / 60:.1f} min left"
+                            )
+                        since, since_step = now, self.step
+                        self._sample(self.step // per_epoch)
+                due = time.monotonic() - saved > self.config.checkpoint_minutes * 60 > 0
+                if epoch_ends or due or stop.requested:
+                    self.save()
+                    saved = time.monotonic()
+                if stop.requested and self.step < self.total_steps:
+                    self.announce(f"stopped after step {self.step} of {self.total_steps}; --resume auto goes on from here")
+                    raise Stopped(f"stopped after step {self.step}")
+        path = self.run.folder / "model.safetensors"
+        if self.world.leads:
+            save_model(self.model, path)
+        self.run.close()
+        self.world.wait()
+        return path
+
+    def train_step(self) -> float:
+        """One optimizer step; returns its learning rate. Never waits for the device."""
+        c = self.config
+        lr = learning_rate(self.step, self.total_steps, self.warmup_steps, c.peak_lr, c.final_lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        loss_sum = torch.zeros((), device=self.device)
+        for index, (images, noise) in enumerate(self.batches.micro_batches(self.step)):
+            last = index == c.accumulate - 1
+            with nullcontext() if last or self.world.size == 1 else self._forward.no_sync():  # type: ignore[operator]
+                with self.autocast():
+                    loss = self._forward(images, c.mask_ratio, noise).loss / c.accumulate
+                self.scaler.scale(loss).backward()
+            loss_sum += loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled():  # steps that overflow are skipped by the scaler and are no divergence
+            norm = norm.nan_to_num(0.0, 0.0, 0.0)
+        self.sums += torch.stack([loss_sum, norm.to(loss_sum), torch.ones_like(loss_sum)])
+        self.step += 1
+        return lr
+
+    def autocast(self) -> Any:
+        """Mixed precision for the forward pass, by what was chosen."""
+        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    # -- bookkeeping ---------------------------------------------------------------------------------------------
+
+    def _log(self, lr: float) -> float:
+        """Write the means since the last line to `metrics.jsonl`; returns the loss."""
+        loss, norm, _ = self._means()
+        self.sums.zero_()
+        line = {
+            "step": self.step, "epoch": round(self.step / self.batches.steps_per_epoch, 4), "loss": loss, "lr": lr,
+            "grad_norm": norm,
+        }  # fmt: skip
+        self.run.write(line)
+        return loss
+
+    def _means(self) -> list[float]:
+        """Mean loss and gradient norm since the last line, over all processes; TrainingDiverged where they are not finite."""
+        sums: Tensor = self.world.mean(self.sums)
+        means = (sums / sums[2].clamp(min=1)).tolist()
+        if not all(map(math.isfinite, means)):
+            good = f"step {self._saved_at} is saved" if self._saved_at >= 0 else "nothing was saved yet"
+            raise TrainingDiverged(
+                f"loss {means[0]}, gradient norm {means[1]} near step {self.step}; the last good state of {good}. "
+                "Lower base_lr, lengthen warmup_epochs, or use precision fp32"
+            )
+        return means
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the state is not finite or already saved."""
+        if self.step == self._saved_at:
+            return
+        self._means()
+        if self.world.leads:
+            state = {
+                "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+                "step": self.step, "seconds": self.seconds, "sums": self.sums, "torch_random": torch.get_rng_state(),
+            }  # fmt: skip
+            save_checkpoint(self.run.checkpoints, self.step, state, self.config.keep_checkpoints)
+        self._saved_at = self.step
+
+    def _resume(self) -> str:
+        """Take the state of the newest good checkpoint; returns what to tell the user."""
+        found = newest_checkpoint(self.run.checkpoints, self.announce)
+        if found is None:
+            return f"from scratch: no checkpoint in {self.run.checkpoints}"
+        path, state = found
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["torch_random"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.sums = state["sums"].to(self.device)
+        self._saved_at = self.step
+        epoch = self.step / self.batches.steps_per_epoch
+        return f"resumes at epoch {epoch:.2f} of {self.config.epochs} (step {self.step}) from {path}"
+
+    def _sample(self, epoch: int) -> None:
+        if self.sample and self.world.leads and self.config.sample_epochs and epoch % self.config.sample_epochs == 0:
+            self.model.eval()
+            self.run.sample(self.sample(self.model), epoch)
+            self.model.train()
+
+    def announce(self, text: str) -> None:
+        """Print a line, from the leading process only."""
+        if self.world.leads:
+            tqdm.write(text)
+
+
+class _StopSignal:
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that the step at hand is finished and saved; a second one interrupts."""
+
+    requested = False
+
+    def __enter__(self) -> "_StopSignal":
+        self._previous: dict[int, Any] = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+        except ValueError:
+            pass  # not the main thread: signals stay with whoever has them
+        return self
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,85 @@
+"""Trained weights: one safetensors file with the configuration in its metadata."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .model import MAEConfig, MaskedAutoencoder
+from .resources import data_path
+
+FORMAT = "maelib/1"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment, crash or kill, the old or the new content is there, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def shipped_weights() -> list[str]:
+    """Names of the trained models that come with the project; `load` takes them."""
+    return sorted(path.stem for path in data_path("weights").glob("*.safetensors"))
+
+
+def save_model(model: MaskedAutoencoder, path: str | Path, dtype: torch.dtype | None = None) -> Path:
+    """Write weights and configuration to a safetensors file, atomically.
+
+    `dtype` stores floating-point tensors in another precision, such as torch.float16 at half the size.
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None)
+        tensors[name] = tensor.contiguous()
+    metadata = {"format": FORMAT, "config": json.dumps(asdict(model.config), sort_keys=True)}
+    write_atomically(Path(path), save(tensors, metadata))
+    return Path(path)
+
+
+def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> MaskedAutoencoder:
+    """A trained model in float32, from a file or by the name of one that ships with the project.
+
+    Raises
+    ------
+    FileNotFoundError : neither a file nor a shipped name; the message lists the names.
+    ValueError : the file is damaged, is no safetensors file, or was not written by `maelib.save`.
+    """
+    path = Path(path_or_name)
+    if not path.is_file():
+        if str(path_or_name) not in shipped_weights():
+            names = ", ".join(shipped_weights()) or "none"
+            raise FileNotFoundError(f"no weights {str(path_or_name)!r}: neither a file nor shipped ({names})")
+        path = data_path(f"weights/{path_or_name}.safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or is no safetensors file ({error}); save models with maelib.save") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} holds no configuration of maelib; foreign checkpoints go through maelib.interop")
+    try:
+        config = MAEConfig(**json.loads(metadata["config"]))
+        with torch.device("meta"):
+            model = MaskedAutoencoder(config)
+        model.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: weights and configuration do not belong together ({error})") from error
+    return model.to(device).eval()
