@@ -1,0 +1,50 @@
+"""Fills that learn nothing, which any model must be shown beside.
+
+Each takes images (B, C, H, W) in [0, 1] and a pixel mask (B, 1, H, W), 1 = visible, and returns a picture for every pixel.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def visible_mean(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """The mean colour of the visible pixels, everywhere."""
+    mean = (images * visible).sum((2, 3), keepdim=True) / visible.sum((2, 3), keepdim=True)
+    return mean.expand_as(images)
+
+
+def gaussian(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """A Gaussian-weighted average of the visible pixels: sigma 3 pixels at 64, 10 at 224, in proportion elsewhere.
+
+    Where no visible pixel is near enough to count, the mean colour.
+    """
+    size = max(images.shape[2:])
+    sigma = 3.0 if size == 64 else 10.0 * size / 224
+    total, weight = _blur(images * visible, sigma), _blur(visible, sigma)
+    return torch.where(weight > 1e-6, total / weight.clamp(min=1e-12), visible_mean(images, visible, patch_size))
+
+
+def patch_mean(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """An oracle: each patch's true mean over all channels, which is what a prediction of 0 for normalised targets gives."""
+    return patch_channel_mean(images.mean(1, keepdim=True), visible, patch_size).expand_as(images)
+
+
+def patch_channel_mean(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """An oracle: each patch's true mean, channel by channel."""
+    return F.interpolate(F.avg_pool2d(images, patch_size), scale_factor=float(patch_size), mode="nearest")
+
+
+FILLS = {f.__name__: f for f in (visible_mean, gaussian, patch_mean, patch_channel_mean)}
+
+
+def _blur(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur, cut at 4 sigma, nothing beyond the border."""
+    radius = math.ceil(4 * sigma)
+    kernel = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * sigma**2)).to(images)
+    channels = images.shape[1]
+    kernel = (kernel / kernel.sum()).repeat(channels, 1)
+    images = F.conv2d(images, kernel[:, None, :, None], padding=(radius, 0), groups=channels)
+    return F.conv2d(images, kernel[:, None, None, :], padding=(0, radius), groups=channels)
