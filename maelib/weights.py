@@ -13,7 +13,7 @@ from safetensors.torch import save
 from .model import MAEConfig, MaskedAutoencoder
 from .resources import data_path
 
-FORMAT = "maelib/1"
+METADATA, FORMAT = "maelib", 1
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -46,8 +46,8 @@ def save_model(model: MaskedAutoencoder, path: str | Path, dtype: torch.dtype | 
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None)
         tensors[name] = tensor.contiguous()
-    metadata = {"format": FORMAT, "config": json.dumps(asdict(model.config), sort_keys=True)}
-    write_atomically(Path(path), save(tensors, metadata))
+    about = json.dumps({"format": FORMAT, "config": asdict(model.config)}, sort_keys=True)
+    write_atomically(Path(path), save(tensors, {METADATA: about}))  # one entry: the same weights give the same bytes
     return Path(path)
 
 
@@ -71,10 +71,13 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or is no safetensors file ({error}); save models with maelib.save") from error
-    if metadata.get("format") != FORMAT:
+    if METADATA not in metadata:
         raise ValueError(f"{path} holds no configuration of maelib; foreign checkpoints go through maelib.interop")
     try:
-        config = MAEConfig(**json.loads(metadata["config"]))
+        about = json.loads(metadata[METADATA])
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']}, this version of maelib reads {FORMAT}")
+        config = MAEConfig(**about["config"])
         with torch.device("meta"):
             model = MaskedAutoencoder(config)
         model.load_state_dict(

@@ -1,4 +1,4 @@
-"""Data: Tiny ImageNet, any folder of pictures, the shipped samples."""
+"""Data: Tiny ImageNet, any folder of pictures, the shipped samples; and one picture from anywhere."""
 
 from .loading import load_dataset
 from .packed import PackedImages
@@ -7,5 +7,6 @@ from .samples import sample_path, samples
 from .sources import DatasetError
 
 __all__ = [
-    "DatasetError", "PackedImages", "PictureError", "fit", "fit_square", "load_dataset", "read_picture", "sample_path", "samples",
+    "DatasetError", "PackedImages", "PictureError", "fit", "fit_square", "load_dataset",
+    "read_picture", "sample_path", "samples",
 ]  # fmt: skip

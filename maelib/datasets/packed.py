@@ -2,25 +2,25 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
+import threading
 import warnings
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
 from tqdm import tqdm
 
 from .pictures import PictureError, fit_square, read_picture
 from .sources import DatasetError, Source
 
-VERSION = 1
+VERSION = 2  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -28,7 +28,7 @@ CHUNK = 1 << 24  # bytes that are checked at a time
 class PackedImages:
     """Pictures of one size, ready to be cut into batches.
 
-    `images` (n, size, size, 3) uint8, read-only, mapped into memory; `labels` (n,) int64 or None; `classes` their names.
+    `images` (n, size, size, 3) uint8, read-only, mapped into memory; `labels` (n,) int64 or None; `classes`: names.
     """
 
     name: str
@@ -48,62 +48,90 @@ class PackedImages:
 def open_or_pack(source: Source, size: int, cache: Path, progress: bool = True) -> PackedImages:
     """The packed pictures of a source, from the cache where they are, packed now where not.
 
-    Processes that ask at once wait for the one that packs. A damaged cache is reported and made again.
+    Processes that ask at once wait for the one that packs. A damaged cache is reported by a warning and made again.
 
     Raises
     ------
     DatasetError : a picture does not decode, or the cache cannot be written; names the file.
     """
-    target = cache / f"{source.name.replace('/', '-')}-{size}-{source.key()}"
-    if target.is_dir() and (packed := _open_checked(target)):
-        return packed
+    target = cache / f"{re.sub(r'[^A-Za-z0-9.]+', '-', source.name)}-{size}-v{VERSION}-{source.key()}"
+    with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time
+        return open_packed(target)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):  # the system frees it when its holder dies
-            if target.is_dir() and (packed := _open_checked(target)):
-                return packed
-            shutil.rmtree(target, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f"{target.name}.part-"))
+        with FileLock(f"{target}.lock"):  # the system frees it when its holder is killed
+            if target.exists():
+                try:
+                    return open_packed(target)
+                except DatasetError as error:
+                    warnings.warn(f"{error}: packing it again", stacklevel=3)
+                    shutil.rmtree(target)
             try:
+                temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f"{target.name}.part-"))
                 _pack(source, size, temporary, progress)
-                os.replace(temporary, target)
+                temporary.chmod(0o755)
+                temporary.rename(target)
             finally:
-                for leftover in cache.glob(f"{target.name}.part-*"):  # of this process, or of one that was killed
-                    shutil.rmtree(leftover, ignore_errors=True)
+                for entry in cache.iterdir():  # of this process, or of one that was killed
+                    if entry.name.startswith(f"{target.name}.part-"):
+                        shutil.rmtree(entry, ignore_errors=True)
+            return _map(target)
     except OSError as error:
-        raise DatasetError(f"cannot write the cache {cache} ({error}): set MAELIB_CACHE to a folder with room") from error
-    return _open(target)
+        raise DatasetError(f"cannot write the cache {cache} ({error}): set MAELIB_CACHE to another folder") from error
+
+
+def open_packed(folder: Path) -> PackedImages:
+    """Packed pictures, every byte checked; DatasetError where one differs from what was written."""
+    try:
+        if _seal(folder) == (folder / "seal.json").read_text():
+            return _map(folder)
+        reason = "its content has changed"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise DatasetError(f"the cache {folder} is damaged ({reason})")
+
+
+def _map(folder: Path) -> PackedImages:
+    about = json.loads((folder / "about.json").read_text())
+    labels = np.load(folder / "labels.npy") if about["labelled"] else None
+    return PackedImages(about["name"], np.load(folder / "images.npy", mmap_mode="r"), labels, about["classes"])
 
 
 def _pack(source: Source, size: int, folder: Path, progress: bool) -> None:
-    """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock."""
+    """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock.
+
+    The file is written, not mapped: a full disk is then an error, in a map it would kill the process.
+    """
     n = len(source.members)
-    out = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, size, size, 3))
+    some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    bar = tqdm(total=n, desc=f"packing {source.name}", unit=" pictures", disable=None if progress else True)
+    lock = threading.Lock()
+    with (folder / "images.npy").open("wb") as file, bar, ThreadPoolExecutor(cores) as pool:
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)}
+        np.lib.format.write_array_header_1_0(file, shape)
+        start = file.tell()
 
-    def decode(indices: Iterable[int]) -> int:
-        for count, i in enumerate(indices, start=1):
-            out[i] = decode_one(source, i, size)
-        return count
+        def pack(indices: range) -> None:
+            block = np.stack([decode_one(source, index, size) for index in indices])
+            with lock:
+                file.seek(start + indices.start * block[0].nbytes)
+                file.write(block.data)
+                bar.update(len(block))
 
-    parts = [range(start, min(start + 256, n)) for start in range(0, n, 256)]
-    bar = tqdm(total=n, desc=f"packing {source.name}", unit="picture", disable=None if progress else True)
-    with bar, ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
         try:
-            for count in pool.map(decode, parts):
-                bar.update(count)
+            list(pool.map(pack, [range(first, min(first + some, n)) for first in range(0, n, some)]))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    out.flush()
-    np.save(folder / "labels.npy", np.zeros(0, np.int64) if source.labels is None else source.labels)
-    about = {
-        "version": VERSION, "name": source.name, "classes": source.classes, "labelled": source.labels is not None,
-        "shape": list(out.shape), "checksums": _checksums(folder),
-    }  # fmt: skip
-    with (folder / "about.json").open("w") as file:
-        json.dump(about, file)
-        file.flush()
-        os.fsync(file.fileno())
+    if source.labels is not None:
+        np.save(folder / "labels.npy", source.labels)
+    about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None}
+    (folder / "about.json").write_text(json.dumps(about))
+    (folder / "seal.json").write_text(_seal(folder))
+    for path in folder.iterdir():
+        with path.open("rb+") as written:
+            os.fsync(written.fileno())
 
 
 def decode_one(source: Source, index: int, size: int) -> np.ndarray:
@@ -111,35 +139,14 @@ def decode_one(source: Source, index: int, size: int) -> np.ndarray:
     try:
         picture = read_picture(source.read(index))
     except PictureError as error:
-        reason = str(error).removeprefix("the given bytes ")
-        raise DatasetError(f"{source.where(index)} {reason}") from error
+        raise DatasetError(str(error).replace("the upload", source.where(index), 1)) from error
     if picture.size != (size, size):
         picture = fit_square(picture, size)
     return np.asarray(picture)
 
 
-def _open_checked(folder: Path) -> PackedImages | None:
-    """The packed pictures if every byte is as it was written; else a warning and None."""
-    try:
-        about: dict[str, Any] = json.loads((folder / "about.json").read_text())
-        if about["version"] == VERSION and about["checksums"] == _checksums(folder):
-            return _open(folder)
-        reason = "its content has changed"
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error)
-    warnings.warn(f"the cache {folder} is damaged ({reason}) and is made again", stacklevel=3)
-    return None
-
-
-def _open(folder: Path) -> PackedImages:
-    about = json.loads((folder / "about.json").read_text())
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    labels = np.load(folder / "labels.npy") if about["labelled"] else None
-    return PackedImages(about["name"], images, labels, about["classes"])
-
-
-def _checksums(folder: Path) -> dict[str, list[int]]:
-    """CRC-32 of every 16 MiB of the two files, on all cores."""
+def _seal(folder: Path) -> str:
+    """Size and CRC-32 of every 16 MiB of the files beside the seal, on all cores."""
 
     def crc(part: tuple[Path, int]) -> int:
         path, start = part
@@ -147,8 +154,7 @@ def _checksums(folder: Path) -> dict[str, list[int]]:
             file.seek(start)
             return zlib.crc32(file.read(CHUNK))
 
+    paths = sorted(path for path in folder.iterdir() if path.name != "seal.json")
     with ThreadPoolExecutor() as pool:
-        return {
-            name: list(pool.map(crc, [(folder / name, start) for start in range(0, (folder / name).stat().st_size, CHUNK)]))
-            for name in ("images.npy", "labels.npy")
-        }
+        parts = {path: [(path, start) for start in range(0, path.stat().st_size, CHUNK)] for path in paths}
+        return json.dumps({path.name: [path.stat().st_size, *pool.map(crc, parts[path])] for path in paths})

@@ -17,62 +17,78 @@ class PictureError(ValueError):
 def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """An upright RGB picture.
 
+    Transparency is laid on white, 16-bit gray is scaled to 8, the EXIF rotation applied; a film gives its first frame.
+
     Parameters
     ----------
-    source : a path, the bytes of a file, an open binary file, a PIL picture, an array (H, W) or (H, W, 1 | 3 | 4), or a tensor
-        (H, W) or (C, H, W); arrays and tensors are uint8, uint16, or floating point in [0, 1].
-    max_pixels : refuse larger pictures, by the size in the header, before anything is decoded.
-
-    Transparency is laid on white, 16-bit gray is scaled to 8, the EXIF rotation is applied.
+    source : a path, the bytes of a file, a binary file, a PIL picture, an array (H, W) or (H, W, 1 | 3 | 4), or a
+        tensor (H, W) or (C, H, W); arrays and tensors are bool, uint8, uint16, or floating point in [0, 1].
+    max_pixels : refuse larger pictures, by the size in the header, before anything is decoded. PIL's own limit of 179
+        million stays.
 
     Raises
     ------
-    PictureError : no picture, damaged, truncated, too large, or an array of another kind; names the file and the remedy.
+    PictureError : none, damaged, truncated, too large, or an array of another kind; names the file and the remedy.
     FileNotFoundError : no such file.
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(source, "the given picture", max_pixels)
+        return _decode(source, "the given picture", max_pixels)
     if isinstance(source, (str, Path)):
         path = Path(source)
         if not path.exists():
             raise FileNotFoundError(f"no picture at {path}")
         if path.is_dir():
             raise PictureError(f"{path} is a folder, not a picture: give the path of one file")
-        return _decode(io.BytesIO(path.read_bytes()), str(path), max_pixels)
+        with path.open("rb") as file:
+            return _decode(file, str(path), max_pixels)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(bytes(source)), "the given bytes", max_pixels)
+        return _decode(io.BytesIO(source), "the upload", max_pixels)
     if hasattr(source, "read"):
-        return _decode(source, str(getattr(source, "name", "the given file")), max_pixels)
+        return _decode(_rewound(source), str(getattr(source, "name", "the upload")), max_pixels)
     if hasattr(source, "detach"):  # a tensor: channels first
-        array = source.detach().cpu().numpy()
-        return _from_array(array.transpose(1, 2, 0) if array.ndim == 3 else array, max_pixels)
+        tensor = source.detach().cpu()
+        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # numpy knows no bfloat16
+        return _from_array(array, "the given tensor", max_pixels, channels_first=True)
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
-    raise PictureError(f"cannot make a picture of {type(source).__name__}: give a path, bytes, PIL picture, array or tensor")
+        return _from_array(source, "the given array", max_pixels)
+    raise PictureError(
+        f"no picture but {type(source).__name__}: give a path, bytes, a PIL picture, an array or a tensor"
+    )
 
 
 def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The picture at exactly height x width pixels: resized until it covers them (bicubic), then cut about its centre."""
+    """The picture at exactly height x width pixels: resized to cover them (bicubic), then cut about its centre."""
     return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
 
 
 def fit_square(picture: Image.Image, size: int) -> Image.Image:
-    """The picture at size x size pixels, as `fit`."""
+    """The picture at size x size pixels, as `fit`: the shorter side becomes `size`, the middle is kept."""
     return fit(picture, size, size)
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
-    """Read a picture file to its last byte: a truncated one raises, it does not come out half gray."""
-    try:
-        if file.read(1) == b"":
-            raise PictureError(f"{name} is empty: choose another file")
+def _rewound(file: Any) -> BinaryIO:
+    if file.seekable():
         file.seek(0)
-        return _to_rgb(Image.open(file), name, max_pixels)
-    except PictureError:
+    content = file.read()
+    if isinstance(content, str):
+        raise PictureError(f"{getattr(file, 'name', 'the upload')} is open as text: open it with mode 'rb'")
+    return io.BytesIO(content)
+
+
+def _decode(source: Image.Image | BinaryIO, name: str, max_pixels: int) -> Image.Image:
+    """Read a picture to its last byte: a truncated one raises, it does not come out half gray."""
+    try:
+        picture = source if isinstance(source, Image.Image) else Image.open(source)
+        return _to_rgb(picture, name, max_pixels)
+    except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"{name} is not a picture that PIL can read: use JPEG, PNG, WebP, TIFF, BMP or GIF") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        if not isinstance(source, Image.Image) and source.seek(0, io.SEEK_END) == 0:
+            raise PictureError(f"{name} is empty: choose another file") from None
+        raise PictureError(f"{name} is not a picture: use JPEG, PNG, WebP, TIFF, BMP or GIF") from None
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{name} has too many pixels ({error}): make it smaller first") from None
+    except Exception as error:  # on damaged data PIL raises nearly anything: struct.error, KeyError, ...
         raise PictureError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
 
 
@@ -80,33 +96,46 @@ def _to_rgb(picture: Image.Image, name: str, max_pixels: int) -> Image.Image:
     width, height = picture.size
     if width * height > max_pixels:
         raise PictureError(f"{name} has {width} x {height} pixels, more than {max_pixels:,}: make it smaller first")
+    if width * height == 0:
+        raise PictureError(f"{name} has {width} x {height} pixels: choose another one")
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float64)
-        scale = 255 / 65535 if picture.mode.startswith("I") else 1.0
-        picture = Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
+    if picture.mode == "F":
+        picture = Image.fromarray(_to_uint8(np.asarray(picture), name))
+    elif picture.mode.startswith("I"):  # PIL's own conversion would clip 16 bits at 255
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise PictureError(f"{name} has pixels from {values.min()} to {values.max()}: they must lie in 0 to 65535")
+        picture = Image.fromarray(_to_uint8(values.astype(np.uint16), name))
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("RGB")
 
 
-def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
+def _from_array(array: np.ndarray, name: str, max_pixels: int, channels_first: bool = False) -> Image.Image:
+    shape, wanted = array.shape, "(C, H, W)" if channels_first else "(H, W, C)"
+    if array.ndim == 3 and channels_first:
+        array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(f"an array must be (H, W) or (H, W, 1 | 3 | 4), a tensor (C, H, W); got {array.shape}")
+        raise PictureError(f"{name} has the shape {shape}: one picture is (H, W), or {wanted} with C = 1, 3 or 4")
+    return _decode(Image.fromarray(_to_uint8(array, name)), name, max_pixels)
+
+
+def _to_uint8(array: np.ndarray, name: str) -> np.ndarray:
+    """Pixels of any accepted kind on the scale 0 to 255."""
     if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise PictureError(
-                f"floating-point pixels must lie in [0, 1], got {np.nanmin(array):.3g} to {np.nanmax(array):.3g}"
-                f"{' and NaN' if np.isnan(array).any() else ''}: divide by 255, or clip"
-            )
-        array = np.rint(array * 255).astype(np.uint8)
-    elif array.dtype == np.uint16:
-        array = np.rint(array / 257).astype(np.uint8)
+        if np.isnan(array).any():
+            raise PictureError(f"{name} has pixels that are NaN: replace them")
+        if array.min() < 0 or array.max() > 1:
+            extremes = f"{array.min():.4g} to {array.max():.4g}"
+            raise PictureError(f"{name} has pixels from {extremes}: they must lie in [0, 1]; divide by 255, or clip")
+        array = np.rint(array * 255)
     elif array.dtype == bool:
-        array = array.astype(np.uint8) * 255
+        array = array * np.uint8(255)
+    elif (array.dtype.kind, array.dtype.itemsize) == ("u", 2):
+        array = np.rint(array / 257)  # 65535 becomes 255
     elif array.dtype != np.uint8:
-        raise PictureError(f"pixels must be uint8, uint16 or floating point in [0, 1], got {array.dtype}")
-    return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), "the given array", max_pixels)
+        raise PictureError(f"{name} has {array.dtype} pixels: they must be uint8, uint16 or floating point in [0, 1]")
+    return np.ascontiguousarray(array.astype(np.uint8))

@@ -1,0 +1,46 @@
+"""Shared pieces: small models, random pictures, the real data where it is at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maelib import MAEConfig, MaskedAutoencoder
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(1)  # the models of the tests are too small to share
+
+SMALL = MAEConfig(image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=2, decoder_heads=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Packed data goes where the tests can throw it away, unless a cache was chosen."""
+    if "MAELIB_CACHE" not in os.environ:
+        os.environ["MAELIB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def small_model() -> MaskedAutoencoder:
+    torch.manual_seed(0)
+    return MaskedAutoencoder(SMALL)
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    """(48, 32, 32, 3) uint8: smooth random pictures, which a model can learn something about."""
+    random = np.random.default_rng(0)
+    coarse = torch.from_numpy(random.uniform(size=(48, 3, 4, 4)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, 32, mode="bilinear")
+    return (smooth.permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> str:
+    """The folder with Tiny ImageNet; the test is skipped without it."""
+    folder = os.environ.get("MAELIB_DATA")
+    if not folder:
+        pytest.skip("MAELIB_DATA is not set: no Tiny ImageNet at hand")
+    return folder

@@ -1,0 +1,60 @@
+"""Pictures and data sets made on the spot, for the tests of `maelib.datasets`."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WNIDS = ("n03", "n01", "n02")
+
+
+def make_picture(width: int = 64, height: int = 64, seed: int = 0) -> Image.Image:
+    """A smooth colour picture that JPEG keeps well and that differs everywhere from its mirror images."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """The file of a picture."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_picture(path: Path, seed: int = 0, width: int = 64, height: int = 64) -> Path:
+    """A picture file, in the format that its name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make_picture(width, height, seed).save(path)
+    return path
+
+
+def make_tiny_imagenet(root: Path, per_class: int = 5) -> Path:
+    """The layout of Tiny ImageNet with three classes."""
+    for c, wnid in enumerate(WNIDS):
+        for k in range(per_class):
+            write_picture(root / f"train/{wnid}/images/{wnid}_{k}.JPEG", seed=100 * c + k)
+        (root / f"train/{wnid}/{wnid}_boxes.txt").write_text("")
+        write_picture(root / f"val/images/val_{c}.JPEG", seed=1000 + c)
+    (root / "val/val_annotations.txt").write_text(
+        "".join(f"val_{c}.JPEG\t{wnid}\t0\t0\t62\t62\n" for c, wnid in enumerate(WNIDS))
+    )
+    (root / "wnids.txt").write_text("\n".join(WNIDS))
+    (root / "words.txt").write_text("n01\tgoldfish\nn02\tcat, tom\nn99\tnobody\n")
+    return root
+
+
+def zip_folder(folder: Path, target: Path, prefix: str = "") -> Path:
+    """A zip of a folder's content, stored as the original is."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"{prefix}{path.relative_to(folder).as_posix()}")
+    return target
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder with its content."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
