@@ -41,7 +41,7 @@ train: $(READY)  ## train a small model on the shipped pictures: one minute, end
 	$(BIN)/python -m maelib train --preset-minute --out runs/minute --overwrite
 
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs
-	$(BIN)/python tools/run_notebooks.py
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 clean:  ## remove what make made, but not your training runs
 	rm -rf $(VENV) _build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -23,8 +23,23 @@ EPILOG = """examples:
   maelib reconstruct photo.jpg --model runs/mine hide three quarters of a photograph and bring it back
 """
 # A small model that learns in a minute on two cores from the ten shipped pictures, to see the whole path work.
-MINUTE_MODEL = {"image_size": 64, "patch_size": 8, "width": 128, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 1}
-MINUTE_RECIPE = {"epochs": 1, "batch_size": 40, "base_lr": 1.2e-2, "warmup_epochs": 0.05, "augment": "crop", "crop_scale": (0.5, 1.0)}
+MINUTE_MODEL = {
+    "image_size": 64,
+    "patch_size": 8,
+    "width": 128,
+    "depth": 4,
+    "heads": 4,
+    "decoder_width": 64,
+    "decoder_depth": 1,
+}
+MINUTE_RECIPE = {
+    "epochs": 1,
+    "batch_size": 40,
+    "base_lr": 1.2e-2,
+    "warmup_epochs": 0.05,
+    "augment": "crop",
+    "crop_scale": (0.5, 1.0),
+}
 MINUTE_REPEATS = 1200  # each shipped picture, cropped anew each time
 
 
@@ -79,12 +94,16 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="mae_tiny_patch4_64", help=f"one of {', '.join(PRESETS)}")
     train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
                        help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
-    train.add_argument("--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out")
+    train.add_argument(
+        "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
+    )
     train.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
     train.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
     train.add_argument("--preset-minute", action="store_true",
                        help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
-    train.add_argument("--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end")
+    train.add_argument(
+        "--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end"
+    )
     _add_recipe(train)
 
     evaluate = command("evaluate", run_evaluate, "PSNR and SSIM of a model, by protocol")
@@ -99,11 +118,17 @@ def build_parser() -> argparse.ArgumentParser:
                           help="article, pasted, masked; all that apply if left out")  # fmt: skip
     evaluate.add_argument("--baselines", action="store_true", help="also measure the fills that learn nothing")
     evaluate.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
-    evaluate.add_argument("--json", type=Path, default=None, help="write the figures there; for a run folder its whole record")
+    evaluate.add_argument(
+        "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
+    )
 
-    reconstruct = command("reconstruct", run_reconstruct, "hide patches of a picture, predict them, write a four-panel picture")
+    reconstruct = command(
+        "reconstruct", run_reconstruct, "hide patches of a picture, predict them, write a four-panel picture"
+    )
     reconstruct.add_argument("picture", help="a picture file, or the name of a shipped one, such as chelsea")
-    reconstruct.add_argument("--model", default="mae_tiny_patch4_64", help="a shipped name, a file of weights or a run folder")
+    reconstruct.add_argument(
+        "--model", default="mae_tiny_patch4_64", help="a shipped name, a file of weights or a run folder"
+    )
     reconstruct.add_argument("--mask-ratio", type=_ratio, default=0.75, help="share of the patches that is hidden")
     reconstruct.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
     reconstruct.add_argument("--seed", type=int, default=0, help="of the mask")
@@ -149,7 +174,9 @@ def run_train(args: argparse.Namespace) -> None:
 
     world, device = join_world(args.device)
     try:
-        size = args.size or min(max(shape.hw), 128 if args.data == "samples" else 64 if args.data == "tiny-imagenet" else 256)
+        size = args.size or min(
+            max(shape.hw), 128 if args.data == "samples" else 64 if args.data == "tiny-imagenet" else 256
+        )
         if not world.leads:
             world.wait()  # the leading process packs the data, the others open it
         train, val = (_load_data(args, split, size) for split in ("train", "val"))
@@ -157,7 +184,9 @@ def run_train(args: argparse.Namespace) -> None:
             world.wait()
         images = train.images
         if args.data == "samples":  # ten pictures are an epoch too short to be one
-            images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
+            images = np.tile(
+                images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1)
+            )
         if args.overwrite and world.leads and (args.out / "config.json").exists():
             shutil.rmtree(args.out)
         world.wait()
@@ -279,8 +308,12 @@ def load_any(name: str) -> MaskedAutoencoder:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="tiny-imagenet",
                         help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures")  # fmt: skip
-    parser.add_argument("--size", type=int, default=None, help="pack pictures at this size in pixels; fits the model if left out")
-    parser.add_argument("--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out")
+    parser.add_argument(
+        "--size", type=int, default=None, help="pack pictures at this size in pixels; fits the model if left out"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
+    )
 
 
 def _load_data(args: argparse.Namespace, split: str, size: int) -> Any:
@@ -338,5 +371,3 @@ def _print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
     for name, by_protocol in scores.items():
         cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in by_protocol.values()]
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
-
-

@@ -11,9 +11,9 @@ from .transformer import Block
 class Decoder(nn.Module):
     """Latents of the visible patches to the pixels of the hidden ones: (B, 1 + K, D) -> (B, M, P).
 
-    Every hidden patch enters as the same mask token; its position alone tells it apart. Attention does not care about the order of
-    its tokens, so none is restored: each token carries its position along. With `everything=True` the visible patches are predicted
-    too, in the order [visible, hidden]: (B, K + M, P).
+    Every hidden patch enters as the same mask token; its position alone tells it apart. Attention does not care about
+    the order of its tokens, so none is restored: each token carries its position along. With `everything=True` the
+    visible patches are predicted too, in the order [visible, hidden]: (B, K + M, P).
     """
 
     positions: Tensor  # (1 + N, decoder width), fixed; row 0 belongs to the class token

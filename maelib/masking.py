@@ -1,7 +1,7 @@
 """Masking: which patches stay visible (chapter 02).
 
-Everything is a noise of one number for each patch; the patches with the lowest noise stay visible. A seed, a strategy or a mask
-given by hand becomes such a noise, so that there is one path through the model.
+Everything is a noise of one number for each patch; the patches with the lowest noise stay visible. A seed, a strategy
+or a mask given by hand becomes such a noise, so that there is one path through the model.
 """
 
 from typing import NamedTuple
@@ -45,7 +45,9 @@ def seeded_integers(seed: int, count: int) -> Tensor:
     return (t ^ (t >> 14)) >> 8
 
 
-def seeded_noise(grid: tuple[int, int], seed: int = 0, strategy: str = "random", batch: int = 1, first: int = 0) -> Tensor:
+def seeded_noise(
+    grid: tuple[int, int], seed: int = 0, strategy: str = "random", batch: int = 1, first: int = 0
+) -> Tensor:
     """Noise of a strategy for a grid of patches: (batch, N) float32 in [0, 1), exact in 24 bits.
 
     Image i of the batch gets mask number `first + i` of the seed, whatever the size of the batch.
@@ -101,7 +103,9 @@ def noise_from_mask(mask: Tensor) -> tuple[Tensor, float]:
     """
     mask = torch.atleast_2d(torch.as_tensor(mask))
     if mask.dtype != torch.bool or mask.dim() != 2:
-        raise ValueError(f"a mask is boolean of shape (N,) or (B, N), True = hidden; got {mask.dtype} {tuple(mask.shape)}")
+        raise ValueError(
+            f"a mask is boolean of shape (N,) or (B, N), True = hidden; got {mask.dtype} {tuple(mask.shape)}"
+        )
     visible = (~mask).sum(dim=1)
     if visible.min() != visible.max():
         raise ValueError(f"every mask of a batch must hide as many patches; visible: {visible.tolist()}")

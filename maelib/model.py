@@ -19,9 +19,10 @@ from .transformer import initialize
 class MAEConfig:
     """Shape of a masked autoencoder. The defaults are the embedded model's.
 
-    Sizes in pixels; `image_size` is one number or (height, width). Other image sizes work too, with resampled positions.
-    `norm_eps` is the epsilon of every LayerNorm. `normalize_targets` scores each patch after removing its mean and scale. `pixel_mean` and `pixel_std` say how pictures in
-    [0, 1] are standardised before they enter the model, one number or one a channel.
+    Sizes in pixels; `image_size` is one number or (height, width). Other image sizes work too, with resampled
+    positions. `norm_eps` is the epsilon of every LayerNorm. `normalize_targets` scores each patch after removing its
+    mean and scale. `pixel_mean` and `pixel_std` say how pictures in [0, 1] are standardised before they enter the
+    model, one number or one a channel.
 
     Raises
     ------
@@ -44,7 +45,16 @@ class MAEConfig:
     pixel_std: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("patch_size", "channels", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
+        for name in (
+            "patch_size",
+            "channels",
+            "width",
+            "depth",
+            "heads",
+            "decoder_width",
+            "decoder_depth",
+            "decoder_heads",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
@@ -89,7 +99,9 @@ def grid_of(hw: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """Patches in a column and in a row of an image of H x W pixels; ValueError where the patch size does not divide it."""
     height, width = hw
     if height < patch_size or width < patch_size or height % patch_size or width % patch_size:
-        raise ValueError(f"image of {height} x {width} pixels is not a multiple of the patch size {patch_size}: resize or crop it")
+        raise ValueError(
+            f"image of {height} x {width} pixels is not a multiple of the patch size {patch_size}: resize or crop it"
+        )
     return height // patch_size, width // patch_size
 
 
@@ -118,16 +130,16 @@ class MaskedAutoencoder(nn.Module):
         patches, grid = self.cut(images)
         masking = self.choose(patches, mask_ratio, noise)
         if masking.hidden.shape[1] == 0:
-            raise ValueError(f"mask_ratio {mask_ratio} hides none of {patches.shape[1]} patches: no loss; use predict()")
+            raise ValueError(
+                f"mask_ratio {mask_ratio} hides none of {patches.shape[1]} patches: no loss; use predict()"
+            )
         pred = self.decode(self.encode_visible(patches, masking, grid), masking, grid)
         target = gather_tokens(patches, masking.hidden)  # (B, M, P)
         if self.config.normalize_targets:
             target = normalize_patches(target)
         return MAEOutput(reconstruction_loss(pred, target), pred, masking.mask)
 
-    def predict(
-        self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def predict(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All patches as the model sees them, visible ones too: (B, N, P) in raster order, and the mask (B, N)."""
         patches, grid = self.cut(images)
         masking = self.choose(patches, mask_ratio, noise)

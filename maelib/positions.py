@@ -28,8 +28,8 @@ def sincos_2d(grid: tuple[int, int], width: int) -> Tensor:
 def resample_positions(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
     """Positions for another grid, interpolated in 2-D: (1 + N, D) -> (1 + N', D).
 
-    The first row belongs to the class token and stays. Along the flattened index the interpolation would mix the end of one
-    row of patches with the start of the next.
+    The first row belongs to the class token and stays. Along the flattened index the interpolation would mix the end of
+    one row of patches with the start of the next.
     """
     if old_grid == new_grid:
         return positions

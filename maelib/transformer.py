@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,8 +45,8 @@ class MLP(nn.Sequential):
 class Block(nn.Module):
     """A pre-norm transformer block (Dosovitskiy et al. 2021, equations 2 and 3): (B, L, D) -> (B, Q, D).
 
-    `outputs` names the tokens whose result is wanted; the others still serve as keys and values, but nothing else is computed
-    for them.
+    `outputs` names the tokens whose result is wanted; the others still serve as keys and values, but nothing else is
+    computed for them.
     """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float = 1e-6):

@@ -70,7 +70,9 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or is no safetensors file ({error}); save models with maelib.save") from error
+        raise ValueError(
+            f"{path} is damaged or is no safetensors file ({error}); save models with maelib.save"
+        ) from error
     if METADATA not in metadata:
         raise ValueError(f"{path} holds no configuration of maelib; foreign checkpoints go through maelib.interop")
     try:
@@ -84,5 +86,6 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
             {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: weights and configuration do not belong together ({error})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: weights and configuration do not belong together ({reason})") from error
     return model.to(device).eval()

@@ -12,7 +12,9 @@ from maelib import MAEConfig, MaskedAutoencoder
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the models of the tests are too small to share
 
-SMALL = MAEConfig(image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=2, decoder_heads=2)
+SMALL = MAEConfig(
+    image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=2, decoder_heads=2
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from maelib.datasets import PackedImages, load_dataset
+
 WNIDS = ("n03", "n01", "n02")
 
 
@@ -58,3 +60,21 @@ def zip_folder(folder: Path, target: Path, prefix: str = "") -> Path:
 def listing(folder: Path) -> dict[str, bytes | None]:
     """Everything below a folder with its content."""
     return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def write_photos(folder: Path) -> Path:
+    """Forty pictures of different sizes in two classes, 38 of them for training."""
+    for k in range(40):
+        write_picture(folder / f"{'ab'[k % 2]}/{k:02}.png", seed=k, width=20 + k, height=60 - k)
+    return folder
+
+
+def load(source: Path, cache: Path, split: str = "train", size: int = 16) -> PackedImages:
+    """Packed pictures of a path, without a bar."""
+    return load_dataset(source, split, size=size, cache=cache, progress=False)
+
+
+def packed_folder(cache: Path) -> Path:
+    """The one folder of packed pictures in a cache."""
+    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    return folder

@@ -12,7 +12,9 @@ from maelib.training.distributed import join_world, leave_world
 world, device = join_world("cpu")
 torch.manual_seed(0)
 model = MaskedAutoencoder(
-    MAEConfig(image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    MAEConfig(
+        image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2
+    )
 )
 images = np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8)
 config = TrainConfig(epochs=4, batch_size=16, accumulate=2, base_lr=0.02, log_every=1, augment="crop", precision="fp32")

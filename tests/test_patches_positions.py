@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from maelib.patches import PatchEmbed, gather_tokens, patchify, unpatchify
 from maelib.positions import resample_positions, sincos_2d
 
-sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 4, 7]))
+sizes = st.tuples(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 4, 7])
+)
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,7 +18,9 @@ STEPS = 64  # 16 epochs of 4
 
 
 def drive(folder: Path, *kill: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, DRIVER, folder, *map(str, kill)], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, DRIVER, folder, *map(str, kill)], capture_output=True, text=True, timeout=120
+    )
 
 
 def outcome(folder: Path) -> tuple[bytes, bytes]:

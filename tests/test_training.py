@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import SMALL
 from torch import nn
-from torchvision.transforms.v2 import functional as TF  # noqa: N812
+from torchvision.transforms.v2 import functional as TF
 
 from maelib import MaskedAutoencoder
 from maelib.training import TrainConfig, Trainer, TrainingDiverged
@@ -38,7 +38,9 @@ def test_the_schedule_is_pytorchs_warm_up_and_cosine():
         [warmup],
     )
     for step in range(total):
-        assert learning_rate(step, total, warmup, peak, 1e-5) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+        assert learning_rate(step, total, warmup, peak, 1e-5) == pytest.approx(
+            optimizer.param_groups[0]["lr"], rel=1e-6
+        )
         optimizer.step()
         schedule.step()
 
@@ -247,7 +249,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
         )
         assert done.returncode == 0, done.stderr
     one, two = (
-        [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()] for folder in ("one", "two")
+        [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in ("one", "two")
     )
     assert len(one) == 12
     for a, b in zip(one, two, strict=True):

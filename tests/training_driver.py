@@ -1,9 +1,11 @@
-"""A small training run in a process of its own, which may kill itself with SIGKILL at a chosen place. Used by test_resume.py.
+"""A small training run in a process of its own, which may kill itself with SIGKILL at a chosen place. Used by
+test_resume.py.
 
     python training_driver.py FOLDER [PLACE [COUNT]]
 
-PLACE is `step` (before step COUNT), or a place in the COUNT-th checkpoint of this process: `before-write`, `during-write`,
-`after-write` (before the rename), `after-rename`; or `metrics` (half a line of metrics written, at line COUNT).
+PLACE is `step` (before step COUNT), or a place in the COUNT-th checkpoint of this process: `before-write`,
+`during-write`, `after-write` (before the rename), `after-rename`; or `metrics` (half a line of metrics written, at line
+COUNT).
 """
 
 import os
@@ -35,11 +37,20 @@ def last_time() -> bool:
 torch.set_num_threads(1)
 torch.manual_seed(0)
 model = MaskedAutoencoder(
-    MAEConfig(image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    MAEConfig(
+        image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2
+    )
 )
 images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
 config = TrainConfig(
-    epochs=16, batch_size=6, accumulate=2, base_lr=0.05, log_every=3, augment="crop", checkpoint_minutes=0, precision="auto"
+    epochs=16,
+    batch_size=6,
+    accumulate=2,
+    base_lr=0.05,
+    log_every=3,
+    augment="crop",
+    checkpoint_minutes=0,
+    precision="auto",
 )
 trainer = Trainer(model, images, config, folder, resume=True)
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .pictures import PictureError, fit_square, read_picture
 from .sources import DatasetError, Source
 
-VERSION = 2  # of the files below and of the pixels in them: another number is another cache
+VERSION = 1  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -146,7 +146,7 @@ def decode_one(source: Source, index: int, size: int) -> np.ndarray:
 
 
 def _seal(folder: Path) -> str:
-    """Size and CRC-32 of every 16 MiB of the files beside the seal, on all cores."""
+    """CRC-32 of every 16 MiB of the files beside the seal, on all cores."""
 
     def crc(part: tuple[Path, int]) -> int:
         path, start = part
@@ -157,4 +157,4 @@ def _seal(folder: Path) -> str:
     paths = sorted(path for path in folder.iterdir() if path.name != "seal.json")
     with ThreadPoolExecutor() as pool:
         parts = {path: [(path, start) for start in range(0, path.stat().st_size, CHUNK)] for path in paths}
-        return json.dumps({path.name: [path.stat().st_size, *pool.map(crc, parts[path])] for path in paths})
+        return json.dumps({path.name: list(pool.map(crc, parts[path])) for path in paths})

@@ -1,6 +1,7 @@
 """Fills that learn nothing, which any model must be shown beside.
 
-Each takes images (B, C, H, W) in [0, 1] and a pixel mask (B, 1, H, W), 1 = visible, and returns a picture for every pixel.
+Each takes images (B, C, H, W) in [0, 1] and a pixel mask (B, 1, H, W), 1 = visible, and returns a picture for every
+pixel.
 """
 
 import math

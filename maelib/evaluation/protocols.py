@@ -36,10 +36,12 @@ def evaluate(
     model: MaskedAutoencoder, data: PackedImages | np.ndarray, protocols: Iterable[str] | None = None, *,
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> Scores:  # fmt: skip
-    """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has no ssim.
+    """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has
+    no ssim.
 
-    Picture i is hidden by mask i of the seed, whatever the size of the batches. Pictures of another size than the model's are
-    resized (bilinear, antialiased). Figures are of each picture, then their mean; one without error counts 100 dB.
+    Picture i is hidden by mask i of the seed, whatever the size of the batches. Pictures of another size than the
+    model's are resized (bilinear, antialiased). Figures are of each picture, then their mean; one without error counts
+    100 dB.
 
     Parameters
     ----------
@@ -58,7 +60,9 @@ def evaluate(
         return reconstruct_batch(model, images.to(device), mask_ratio, noise.to(device), oracle)[0].cpu()
 
     c = model.config
-    return _score({"model": predict}, data, names, c.hw, c.patch_size, mask_ratio, seed, n, batch_size, progress)["model"]
+    return _score({"model": predict}, data, names, c.hw, c.patch_size, mask_ratio, seed, n, batch_size, progress)[
+        "model"
+    ]
 
 
 def evaluate_baselines(
@@ -111,7 +115,9 @@ def _score(
             noise = noises[start : start + len(images)]
             visible = pixel_mask(split_by_noise(noise, keep).mask, grid, patch_size)
             for name, predict in predictors.items():
-                outputs = {oracle: predict(images, noise, oracle).clamp(0, 1) for oracle in {p == "article" for p in protocols}}
+                outputs = {
+                    oracle: predict(images, noise, oracle).clamp(0, 1) for oracle in {p == "article" for p in protocols}
+                }
                 for protocol in protocols:
                     raw = outputs[protocol == "article"]
                     pasted = torch.where(visible.bool(), images, raw)

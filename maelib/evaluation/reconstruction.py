@@ -29,10 +29,12 @@ def pixel_mask(mask: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
 def reconstruct_batch(
     model: MaskedAutoencoder, images: Tensor, mask_ratio: float, noise: Tensor, oracle: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Predicted pixels of every patch, visible ones too, for images (B, C, H, W) in [0, 1]: (B, C, H, W) in [0, 1], mask (B, N).
+    """Predicted pixels of every patch, visible ones too, for images (B, C, H, W) in [0, 1]: (B, C, H, W) in [0, 1],
+    mask (B, N).
 
-    A model with normalised targets predicts patches without their mean and scale. These are put back from the average over the
-    picture's visible patches; with `oracle` from each patch's truth, which leaks a part of the answer (protocol `article`).
+    A model with normalised targets predicts patches without their mean and scale. These are put back from the average
+    over the picture's visible patches; with `oracle` from each patch's truth, which leaks a part of the answer
+    (protocol `article`).
     """
     c = model.config
     mean, std = (torch.as_tensor(x, device=images.device, dtype=images.dtype).reshape(-1, 1, 1)
@@ -56,9 +58,9 @@ def reconstruct_batch(
 class Reconstruction:
     """One picture and what became of it.
 
-    `original`, `masked`, `raw` (what the model predicts for every patch) and `pasted` (predicted only where it was hidden) are
-    (H, W, C) float32 in [0, 1]; `mask` is (rows, columns) bool, True = hidden. `oracle`, for models that have the protocol
-    `article`, is pasted with the true statistics of each patch.
+    `original`, `masked`, `raw` (what the model predicts for every patch) and `pasted` (predicted only where it was
+    hidden) are (H, W, C) float32 in [0, 1]; `mask` is (rows, columns) bool, True = hidden. `oracle`, for models that
+    have the protocol `article`, is pasted with the true statistics of each patch.
     """
 
     original: np.ndarray
@@ -94,11 +96,17 @@ class Reconstruction:
         `masked`, which scores hidden pixels only, is missing where nothing was hidden.
         """
         share = {"mask_ratio": round(float(self.mask.mean()), 4)}
-        found = {"pasted": {"psnr": psnr(self.original, self.pasted), "ssim": ssim(self.original, self.pasted), **share}}
+        found = {
+            "pasted": {"psnr": psnr(self.original, self.pasted), "ssim": ssim(self.original, self.pasted), **share}
+        }
         if self.mask.any():
             found["masked"] = {"psnr": psnr(self.original, self.raw, self.hidden), **share}
         if self.oracle is not None:
-            found["article"] = {"psnr": psnr(self.original, self.oracle), "ssim": ssim(self.original, self.oracle), **share}
+            found["article"] = {
+                "psnr": psnr(self.original, self.oracle),
+                "ssim": ssim(self.original, self.oracle),
+                **share,
+            }
         return found
 
     def panel(self) -> Image.Image:
@@ -109,14 +117,19 @@ class Reconstruction:
 
 
 def reconstruct(
-    model: MaskedAutoencoder, image: Any, mask_ratio: float = 0.75, seed: int = 0, mask: Any = None, strategy: str = "random"
+    model: MaskedAutoencoder,
+    image: Any,
+    mask_ratio: float = 0.75,
+    seed: int = 0,
+    mask: Any = None,
+    strategy: str = "random",
 ) -> Reconstruction:
     """Hide patches of a picture and let the model predict them.
 
     Parameters
     ----------
-    image : a path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own size.
-    mask_ratio, seed, strategy : which patches are hidden, see `maelib.masking.seeded_noise`.
+    image : a path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own
+    size. mask_ratio, seed, strategy : which patches are hidden, see `maelib.masking.seeded_noise`.
     mask : (rows, columns) or (N,) bool, True = hidden: hides exactly these patches instead.
 
     Raises
@@ -151,7 +164,9 @@ def has_article_protocol(config: MAEConfig) -> bool:
 def picture_for(image: Any, config: MAEConfig) -> np.ndarray:
     """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]."""
     if config.channels not in (1, 3):
-        raise ValueError(f"pictures have 1 or 3 channels, this model takes {config.channels}: call model.predict with a tensor")
+        raise ValueError(
+            f"pictures have 1 or 3 channels, this model takes {config.channels}: call model.predict with a tensor"
+        )
     picture = fit(read_picture(image), *config.hw)
     array = np.asarray(picture.convert("L") if config.channels == 1 else picture, dtype=np.float32) / 255
     return array.reshape(*config.hw, config.channels)

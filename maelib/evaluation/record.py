@@ -15,7 +15,8 @@ CURVE_POINTS = 200
 def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> dict[str, Any]:
     """What a run was, what it cost and what came out, beside the baselines on the same pictures and masks.
 
-    `seconds` are those spent in training, `hardware` and `software` those of this call, so make the record where you trained.
+    `seconds` are those spent in training, `hardware` and `software` those of this call, so make the record where you
+    trained.
 
     Raises
     ------
@@ -24,7 +25,9 @@ def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> d
     try:
         description = json.loads((folder / "config.json").read_text())
     except OSError as error:
-        raise ValueError(f"{folder} holds no training run ({error}): give the folder that `maelib train --out` wrote") from error
+        raise ValueError(
+            f"{folder} holds no training run ({error}): give the folder that `maelib train --out` wrote"
+        ) from error
     found = newest_checkpoint(folder / "checkpoints")
     if found is None:
         raise ValueError(f"{folder} holds no checkpoint yet: let the run reach the end of an epoch")

@@ -54,9 +54,10 @@ def from_huggingface(
 ) -> MaskedAutoencoder:
     """The same model in maelib: configuration, weights and positions, in float32 whatever precision it was loaded in.
 
-    It stands on the same device and in the same mode (training or evaluation). transformers keeps the standardisation of the
-    pixels in the image processor, not in the model: give its `image_mean` and `image_std` where pictures went through one.
-    The mask ratio is an argument of maelib's forward pass (0.75 unless given), not part of its configuration.
+    It stands on the same device and in the same mode (training or evaluation). transformers keeps the standardisation
+    of the pixels in the image processor, not in the model: give its `image_mean` and `image_std` where pictures went
+    through one. The mask ratio is an argument of maelib's forward pass (0.75 unless given), not part of its
+    configuration.
 
     Raises
     ------
@@ -81,9 +82,11 @@ def from_huggingface(
 
 
 def to_huggingface(model: MaskedAutoencoder, *, mask_ratio: float = 0.75) -> "ViTMAEForPreTraining":
-    """The same model in transformers, in float32, on the same device and in the same mode; `mask_ratio` goes into its configuration.
+    """The same model in transformers, in float32, on the same device and in the same mode; `mask_ratio` goes into its
+    configuration.
 
-    `pixel_mean` and `pixel_std` have no place there: pass them to a `ViTImageProcessor` as `image_mean` and `image_std`.
+    `pixel_mean` and `pixel_std` have no place there: pass them to a `ViTImageProcessor` as `image_mean` and
+    `image_std`.
 
     Raises
     ------
@@ -149,7 +152,8 @@ def _maelib_config(c: Any, pixel_mean: float | Sequence[float], pixel_std: float
         f"hidden_act {c.hidden_act!r}: must be 'gelu'": c.hidden_act != "gelu",
         f"qkv_bias {c.qkv_bias}: must be True": not c.qkv_bias,
         f"hidden_dropout_prob {c.hidden_dropout_prob}: must be 0": c.hidden_dropout_prob != 0,
-        f"attention_probs_dropout_prob {c.attention_probs_dropout_prob}: must be 0": c.attention_probs_dropout_prob != 0,
+        f"attention_probs_dropout_prob {c.attention_probs_dropout_prob}: must be 0": c.attention_probs_dropout_prob
+        != 0,
         f"decoder_intermediate_size {c.decoder_intermediate_size}: must be {decoder_hidden}, the encoder's ratio of "
         f"{c.intermediate_size}/{c.hidden_size}": decoder_hidden != c.decoder_intermediate_size,
     }

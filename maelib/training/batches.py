@@ -1,7 +1,7 @@
 """Batches: which pictures, which crops, which masks, for every step of a run.
 
-All of it follows from (seed, step) alone. A resumed run needs no random state to be put back, and several processes draw the same
-numbers for the whole batch and take their share, so that two processes see what one would have seen.
+All of it follows from (seed, step) alone. A resumed run needs no random state to be put back, and several processes
+draw the same numbers for the whole batch and take their share, so that two processes see what one would have seen.
 """
 
 import math

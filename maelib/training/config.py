@@ -10,9 +10,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 class TrainConfig:
     """A training recipe. The defaults are those of He et al. 2022, scaled to a small run.
 
-    `batch_size` counts the pictures of one optimizer step, over all processes and accumulated micro-batches. The peak learning rate
-    is `base_lr * batch_size / 256`. `augment` is "none", "flip", or "crop" (random resized crop of `crop_scale` of the area, and
-    flip). `precision` "auto" asks the hardware. `limit` takes the first pictures of the data only.
+    `batch_size` counts the pictures of one optimizer step, over all processes and accumulated micro-batches. The peak
+    learning rate is `base_lr * batch_size / 256`. `augment` is "none", "flip", or "crop" (random resized crop of
+    `crop_scale` of the area, and flip). `precision` "auto" asks the hardware. `limit` takes the first pictures of the
+    data only.
 
     Raises
     ------

@@ -10,8 +10,8 @@ from ..weights import write_atomically
 class RunFolder:
     """`config.json`, `metrics.jsonl`, `checkpoints/`, `samples/` and TensorBoard's events of one run.
 
-    Only the leading process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run that was
-    killed and resumed leaves the same lines as one that was not.
+    Only the leading process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run
+    that was killed and resumed leaves the same lines as one that was not.
     """
 
     def __init__(self, folder: Path, leads: bool = True):
@@ -30,7 +30,9 @@ class RunFolder:
         path = self.folder / "config.json"
         if path.exists():
             if not resume:
-                raise FileExistsError(f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out")
+                raise FileExistsError(
+                    f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out"
+                )
             if differences := _differences(json.loads(path.read_text()), description):
                 raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
         elif self.leads:

@@ -127,7 +127,9 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
                 if stop.requested and self.step < self.total_steps:
-                    self.announce(f"stopped after step {self.step} of {self.total_steps}; --resume auto goes on from here")
+                    self.announce(
+                        f"stopped after step {self.step} of {self.total_steps}; --resume auto goes on from here"
+                    )
                     raise Stopped(f"stopped after step {self.step}")
         path = self.run.folder / "model.safetensors"
         if self.world.leads:

@@ -1,0 +1,161 @@
+"""The command line, as a person calls it: what it prints, what it leaves, its exit status."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import maelib
+from maelib.cli import main
+
+SHAPE = [
+    "--set",
+    "patch_size=8",
+    "--set",
+    "width=32",
+    "--set",
+    "heads=2",
+    "--set",
+    "depth=1",
+    "--set",
+    "decoder_width=16",
+]
+QUICK = ["train", "--data", "samples", *SHAPE, "--epochs", "2", "--batch-size", "10", "--augment", "flip"]
+
+
+@pytest.fixture
+def run_folder(tmp_path, capsys):
+    assert main([*QUICK, "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def test_train_ends_with_a_picture_and_its_figures(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main([*QUICK, "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    for expected in ("from scratch", "epoch 2/2: loss", "images/s", "min left", "dB", "gaussian", "reconstruction.png"):
+        assert expected in text
+    assert Image.open(out / "reconstruction.png").width > 1000
+    assert sorted(p.name for p in (out / "samples").iterdir()) == ["epoch-0001.png", "epoch-0002.png"]
+    assert main([*QUICK, "--out", str(out)]) == 1
+    assert "--resume auto" in capsys.readouterr().err
+    assert main([*QUICK, "--out", str(out), "--resume", "auto"]) == 0
+    assert "resumes at epoch 2.00 of 2" in capsys.readouterr().out
+    assert main([*QUICK, "--out", str(out), "--overwrite"]) == 0
+    assert "from scratch" in capsys.readouterr().out
+
+
+def test_evaluate_writes_the_record_of_a_run(run_folder, tmp_path, capsys):
+    target = tmp_path / "record.json"
+    assert (
+        main(["evaluate", str(run_folder), "--data", "samples", "--baselines", "--n", "4", "--json", str(target)]) == 0
+    )
+    assert "4 pictures, 75% hidden, seed 0" in capsys.readouterr().out
+    record = json.loads(target.read_text())
+    for key in (
+        "kind",
+        "name",
+        "model",
+        "dataset",
+        "epochs",
+        "images_seen",
+        "seed",
+        "commit",
+        "hardware",
+        "software",
+        "seconds",
+        "curve",
+    ):
+        assert record[key] is not None, key
+    assert record["epochs"] == 2
+    assert record["images_seen"] == record["recipe"]["batch_size"] * record["curve"][-1]["step"]
+    assert set(record["metrics"]) == {"pasted", "masked"}
+    assert set(record["metrics"]["pasted"]) == {"psnr", "ssim", "n", "mask_ratio", "seed"}
+    assert record["baselines"]["gaussian"]["masked"]["psnr"] > 0
+
+
+def test_reconstruct_writes_a_picture_and_prints_the_figures(run_folder, tmp_path, capsys):
+    out = tmp_path / "deep" / "cat.png"
+    weights = str(run_folder / "model.safetensors")
+    assert main(["reconstruct", "chelsea", "--model", weights, "--strategy", "block", "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "pasted: PSNR" in text
+    assert "masked: PSNR" in text
+    assert "75% hidden" in text
+    assert Image.open(out).height > 300
+    model = maelib.load(weights)
+    expected = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"), strategy="block").metrics()
+    assert f"{expected['masked']['psnr']:.2f} dB" in text
+
+
+def test_data_says_what_is_there(tmp_path, capsys):
+    assert main(["data", "--data", "samples", "--cache", str(tmp_path)]) == 0
+    assert "10 pictures of 64 x 64 pixels" in capsys.readouterr().out
+
+
+def test_info_counts_parameters(capsys):
+    assert main(["info"]) == 0
+    assert "mae_huge_patch14_224_paper" in capsys.readouterr().out
+    assert main(["info", "mae_base_patch16_224"]) == 0
+    assert "107,760,000 numbers, 107,533,056 of them trainable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["info"]])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "x", "--mask-ratio", "1.2"], "must be in [0, 1), got 1.2"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["train", "--epochs", "many"], "invalid int value: 'many'"),
+        (["train", "--augment", "colour"], "invalid choice: 'colour'"),
+    ],
+)
+def test_bad_usage_is_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "--batch-size", "0"], 2, "batch_size must be at least 1, got 0"),
+        (["train", "--set", "width=33"], 2, "heads must divide width, got 3 heads for 33"),
+        (["train", "--set", "colour=3"], 2, "--set takes FIELD=VALUE"),
+        (["train", "--set", "width=wide"], 2, "'wide' is no number"),
+        (["train", "--model", "mae_giant"], 2, "no model 'mae_giant'; there are: mae_tiny_patch4_64"),
+        (["train", "--data", "samples", "--precision", "fp16", "--device", "cpu"], 1, "fp16 needs a GPU"),
+        (["evaluate", "nowhere"], 1, "no weights 'nowhere'"),
+        (["data", "--data", "/nowhere/at/all"], 1, "no data at /nowhere/at/all"),
+        (["reconstruct", "nobody.jpg"], 1, "no picture at nobody.jpg"),
+        ([], 2, ""),
+    ],
+)
+def test_errors_are_one_line_with_their_status(arguments, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == status
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") <= 1
+    assert "Traceback" not in captured.err
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(FileNotFoundError):
+        main(["evaluate", "nowhere", "--debug"])
+
+
+def test_python_m_maelib_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "maelib", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"maelib {maelib.__version__}"

@@ -1,0 +1,209 @@
+"""Evaluation: what pasting gives, what an oracle leaks, baselines as published, one path for one picture and for many."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+
+import maelib
+from maelib import MaskedAutoencoder
+from maelib.datasets import load_dataset, sample_path
+from maelib.evaluation import FILLS, evaluate, evaluate_baselines, psnr, reconstruct, ssim
+from maelib.evaluation.baselines import gaussian
+from maelib.evaluation.reconstruction import pixel_mask, reconstruct_batch
+from maelib.loss import normalize_patches
+from maelib.masking import seeded_noise
+from maelib.patches import gather_tokens, patchify
+
+
+class Knowing(MaskedAutoencoder):
+    """Predicts the truth, as far as its targets contain it."""
+
+    def predict(self, images, mask_ratio=0.75, noise=None):
+        _, mask = super().predict(images, mask_ratio, noise)
+        patches = patchify(images, self.config.patch_size)
+        return normalize_patches(patches) if self.config.normalize_targets else patches, mask
+
+
+def test_psnr_is_the_formula():
+    a, b = np.random.default_rng(0).random((2, 16, 16, 3))
+    assert psnr(a, b) == pytest.approx(-10 * np.log10(((a - b) ** 2).mean()))
+    where = np.zeros((16, 16), bool)
+    where[3:9] = True
+    assert psnr(a, b, where) == pytest.approx(-10 * np.log10(((a[3:9] - b[3:9]) ** 2).mean()))
+    assert psnr(a, a) == 100
+    assert ssim(a, a) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
+def test_pasting_gives_away_exactly_the_share_of_the_visible(small_model, pictures, ratio):
+    for seed, picture in enumerate(pictures[:5]):
+        metrics = reconstruct(small_model, picture, ratio, seed).metrics()
+        gift = metrics["pasted"]["psnr"] - metrics["masked"]["psnr"]
+        assert gift == pytest.approx(-10 * np.log10(ratio), abs=1e-4)
+
+
+def test_what_was_visible_stays(small_model, pictures):
+    r = reconstruct(small_model, pictures[0])
+    assert np.array_equal(r.pasted[~r.hidden], r.original[~r.hidden])
+    assert np.array_equal(r.masked[~r.hidden], r.original[~r.hidden])
+    assert (r.masked[r.hidden] == 0.5).all()
+    assert np.array_equal(r.pasted[r.hidden], r.raw[r.hidden])
+    assert r.original.dtype == r.pasted.dtype == np.float32
+    np.testing.assert_array_equal(r.original, pictures[0].astype(np.float32) / 255)
+    assert r.patch_error().shape == (4, 4)
+    assert r.patch_error().mean() == pytest.approx(np.square(r.raw - r.original).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("mean_std", [(0.0, 1.0), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+def test_a_model_that_knows_scores_perfectly(pictures, mean_std):
+    model = Knowing(replace(SMALL, pixel_mean=mean_std[0], pixel_std=mean_std[1]))
+    scores = evaluate(model, pictures, n=6, progress=False)
+    assert scores["masked"]["psnr"] > 99
+    assert scores["pasted"]["ssim"] > 0.9999
+
+
+def test_the_oracle_puts_the_true_statistics_back(pictures):
+    model = Knowing(replace(SMALL, normalize_targets=True))
+    images = torch.from_numpy(pictures[:4]).permute(0, 3, 1, 2) / 255
+    noise = seeded_noise((4, 4), batch=4)
+    with_oracle, mask = reconstruct_batch(model, images, 0.75, noise, oracle=True)
+    torch.testing.assert_close(with_oracle, images, atol=1e-5, rtol=0)
+    without, _ = reconstruct_batch(model, images, 0.75, noise)
+    error = (without - images).square().mean()
+    assert error > 1e-3, "without the oracle the statistics of hidden patches are unknown"
+    # Every patch gets one mean and one spread, those of the visible patches on average.
+    visible = gather_tokens(patchify(images, 8), (~mask).nonzero()[:, 1].reshape(4, -1))
+    expected = visible.mean((1, 2))
+    inside = (without > 0) & (without < 1)
+    assert inside.float().mean() > 0.9
+    torch.testing.assert_close(patchify(without, 8).mean((1, 2)), expected, atol=0.02, rtol=0)
+
+
+def test_figures_do_not_depend_on_the_batch_size_and_agree_with_one_picture(small_model, pictures):
+    one, many = (evaluate(small_model, pictures, n=7, batch_size=b, progress=False) for b in (1, 5))
+    for protocol in one:
+        assert one[protocol]["psnr"] == pytest.approx(many[protocol]["psnr"], abs=1e-5)
+    single = evaluate(small_model, pictures, n=1, seed=5, progress=False)
+    metrics = reconstruct(small_model, pictures[0], seed=5).metrics()
+    assert single["masked"]["psnr"] == pytest.approx(metrics["masked"]["psnr"], abs=1e-4)
+    assert single["pasted"]["ssim"] == pytest.approx(metrics["pasted"]["ssim"], abs=1e-5)
+    assert single["pasted"] | {"psnr": 0, "ssim": 0} == {"psnr": 0, "ssim": 0, "n": 1, "mask_ratio": 0.75, "seed": 5}
+    assert "ssim" not in single["masked"]
+
+
+def test_seeds_and_strategies_change_the_mask(small_model, pictures):
+    masks = {
+        reconstruct(small_model, pictures[0], seed=seed, strategy=strategy).mask.tobytes()
+        for seed in (0, 1)
+        for strategy in ("random", "block", "half")
+    }
+    assert len(masks) >= 5
+
+
+def test_a_mask_by_hand(small_model, pictures):
+    mask = np.zeros((4, 4), bool)
+    mask[1:3, 1:3] = True
+    for given in (mask, mask.ravel(), torch.from_numpy(mask)):
+        assert np.array_equal(reconstruct(small_model, pictures[0], mask=given).mask, mask)
+    nothing = reconstruct(small_model, pictures[0], mask=np.zeros((4, 4), bool))
+    assert np.array_equal(nothing.pasted, nothing.original)
+    assert nothing.metrics() == {"pasted": {"psnr": 100.0, "ssim": pytest.approx(1), "mask_ratio": 0.0}}
+    with pytest.raises(ValueError, match=r"the mask must have 4 x 4 patches, got shape \(3, 3\)"):
+        reconstruct(small_model, pictures[0], mask=np.ones((3, 3), bool))
+    with pytest.raises(ValueError, match="at least one must stay visible"):
+        reconstruct(small_model, pictures[0], mask=np.ones((4, 4), bool))
+
+
+@pytest.mark.parametrize(("channels", "hw"), [(1, (32, 32)), (3, (16, 48))])
+def test_other_shapes_of_model_take_any_photograph(channels, hw):
+    model = MaskedAutoencoder(replace(SMALL, image_size=hw, channels=channels))
+    r = maelib.reconstruct(model, sample_path("chelsea"))
+    assert r.original.shape == (*hw, channels)
+    panel = r.panel()
+    assert panel.mode == "RGB"
+    assert panel.width > 4 * hw[1]
+
+
+def test_models_that_take_no_pictures_say_so(pictures):
+    with pytest.raises(ValueError, match="pictures have 1 or 3 channels, this model takes 5"):
+        reconstruct(MaskedAutoencoder(replace(SMALL, channels=5)), pictures[0])
+
+
+def test_article_protocol_is_for_its_models_only(small_model, pictures):
+    with pytest.raises(ValueError, match="'article' applies to 224-pixel models with normalised targets only"):
+        evaluate(small_model, pictures, ["article"])
+    model = MaskedAutoencoder(replace(SMALL, image_size=224, patch_size=56, normalize_targets=True))
+    assert set(evaluate(model, pictures, n=2, progress=False)) == {"article", "pasted", "masked"}
+    metrics = reconstruct(model, pictures[0]).metrics()
+    assert metrics["article"]["psnr"] != metrics["pasted"]["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n must be from 1 to the 48 pictures"),
+        ({"n": 49}, "n must be from 1 to the 48 pictures of the data, got 49"),
+        ({"protocols": ["nice"]}, "protocol must be one of article, pasted, masked, got nice"),
+        ({"mask_ratio": 0.0}, "hides none of 16 patches"),
+        ({"mask_ratio": 1.5}, "mask_ratio must be in"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(small_model, pictures, options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(small_model, pictures, progress=False, **options)
+
+
+# -- baselines -----------------------------------------------------------------------------------------------------------
+
+
+def test_fills_use_visible_pixels_only_unless_they_are_oracles():
+    images, noise = torch.rand(2, 3, 32, 32), torch.rand(2, 16)
+    mask = noise > noise.median()
+    visible = pixel_mask(mask, (4, 4), 8)
+    changed = torch.where(visible.bool(), images, torch.rand_like(images))
+    for name in ("visible_mean", "gaussian"):
+        torch.testing.assert_close(FILLS[name](images, visible, 8), FILLS[name](changed, visible, 8))
+    for name in ("patch_mean", "patch_channel_mean"):
+        assert not torch.allclose(FILLS[name](images, visible, 8), FILLS[name](changed, visible, 8))
+
+
+def test_oracles_have_the_mean_of_every_patch():
+    images = torch.rand(2, 3, 16, 24)
+    fill = FILLS["patch_channel_mean"](images, torch.ones(2, 1, 16, 24), 8)
+    assert fill.shape == images.shape
+    torch.testing.assert_close(fill[1, 2, 8:, 16:], images[1, 2, 8:, 16:].mean().expand(8, 8))
+    torch.testing.assert_close(FILLS["patch_mean"](images, images, 8)[0, 1, 0, 0], images[0, :, :8, :8].mean())
+
+
+def test_the_gaussian_is_a_normalised_convolution():
+    from scipy.ndimage import gaussian_filter
+
+    images, visible = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) < 0.4).float()
+    weight = gaussian_filter(visible[0, 0].numpy(), 3, mode="constant")
+    for channel in range(3):
+        total = gaussian_filter((images * visible)[0, channel].numpy(), 3, mode="constant")
+        np.testing.assert_allclose(gaussian(images, visible, 4)[0, channel].numpy(), total / weight, atol=1e-4)
+
+
+def test_the_published_baselines_are_reproduced(real_data):
+    """The table that any model is shown beside: within 0.15 dB and 0.01."""
+    val = load_dataset(real_data, "val", progress=False)
+    at_64 = evaluate_baselines(val, n=1000, protocols=["masked"], progress=False)
+    pasted = evaluate_baselines(val, n=300, protocols=["pasted"], progress=False)
+    article = evaluate_baselines(val, 224, 16, ["article"], n=300, progress=False)
+    published = {  # article, masked, pasted
+        "visible_mean": ((14.95, 0.468), 13.16, (14.41, 0.321)),
+        "gaussian": ((18.35, 0.565), 16.40, (17.65, 0.508)),
+        "patch_mean": ((18.97, 0.542), None, None),
+        "patch_channel_mean": ((21.74, 0.590), 19.36, (20.61, 0.670)),
+    }
+    for fill, (a, masked, p) in published.items():
+        assert article[fill]["article"]["psnr"] == pytest.approx(a[0], abs=0.15)
+        assert article[fill]["article"]["ssim"] == pytest.approx(a[1], abs=0.01)
+        if masked is not None:
+            assert at_64[fill]["masked"]["psnr"] == pytest.approx(masked, abs=0.15)
+            assert pasted[fill]["pasted"]["psnr"] == pytest.approx(p[0], abs=0.15)
+            assert pasted[fill]["pasted"]["ssim"] == pytest.approx(p[1], abs=0.01)

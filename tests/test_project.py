@@ -1,0 +1,204 @@
+"""The project around the package: one list of requirements, the wheel, the notebooks, the pages."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+import maelib
+from maelib.datasets import samples
+from maelib.weights import shipped_weights
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=\[; ]", requirement)[0].lower() for requirement in requirements}
+
+
+def test_environment_yml_is_python_and_the_one_list():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, by_pip = environment["dependencies"]
+    assert python.replace("python ", "") == PROJECT["requires-python"]
+    assert pip == "pip"
+    assert by_pip == {"pip": ["-e .[all]"]}
+    assert environment["channels"] == ["conda-forge"]
+
+
+def test_the_packages_of_the_project_are_required():
+    extras = PROJECT["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(re.search(r"\[(.*)\]", everything).group(1).split(",")) == extras.keys() - {"all"}
+    required = names(PROJECT["dependencies"]).union(*(names(extras[name]) for name in extras))
+    wanted = {"torch", "torchvision", "jupyterlab", "jupyter-book", "matplotlib", "nbval", "scikit-image", "ipywidgets"}
+    assert wanted <= required
+    assert all("==" in requirement for requirement in extras["book"])
+
+
+def test_citation_and_version_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == maelib.__version__
+
+
+def test_the_readme_opens_with_a_picture_and_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) < 150
+    picture = re.search(r"!\[(.{30,})\]\((.*)\)", "\n".join(lines[:5]))
+    assert picture
+    assert (ROOT / picture.group(2)).exists()
+
+
+def test_readme_paths_and_make_targets_exist():
+    text = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", text, re.M):
+        assert f"\n{target}:" in makefile, target
+    for folder in re.findall(r"^\| `(\w+)/` \|", text, re.M):
+        assert (ROOT / folder).is_dir(), folder
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built without asking the network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_shipped_files(wheel):
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert "maelib/py.typed" in inside
+    for name in shipped_weights():
+        assert f"maelib/_data/weights/{name}.safetensors" in inside
+    for name in samples():
+        assert f"maelib/_data/samples/{name}.jpg" in inside
+    assert wheel.stat().st_size < 20e6
+    assert not [name for name in inside if name.startswith(("tests", "notebooks", "data/"))]
+
+
+OFFLINE = """
+import socket
+
+def refuse(*args, **kwargs):
+    raise OSError("this test is offline")
+
+socket.socket.connect = refuse
+socket.create_connection = refuse
+import maelib, maelib.datasets
+assert "site-packages" in maelib.__file__ and "EMPTY" in maelib.__file__, maelib.__file__
+model = maelib.load("mae_tiny_patch4_64")
+result = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"))
+print(result.metrics()["masked"]["psnr"])
+"""
+
+
+def test_the_wheel_works_in_an_empty_environment_offline(wheel, tmp_path):
+    """A new environment with the wheel alone; torch and the other requirements are lent to it by path, the checkout is not."""
+    home = tmp_path / "EMPTY"
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin" / "python"
+    site = next(home.glob("lib/python*/site-packages"))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel], check=True
+    )
+    lent = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "lent.pth").write_text(lent + "\n")  # its own .pth files, the editable checkout among them, are not read
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAELIB", "PYTHON"))}
+    done = subprocess.run([python, "-c", OFFLINE], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = maelib.reconstruct(maelib.load("mae_tiny_patch4_64"), maelib.datasets.sample_path("chelsea"))
+    assert float(done.stdout) == pytest.approx(expected.metrics()["masked"]["psnr"], abs=1e-3)
+
+
+# -- notebooks ---------------------------------------------------------------------------------------------------------
+
+
+def test_notebooks_run_and_reproduce_their_marked_outputs(tmp_path):
+    """nbval runs every cell and compares those marked for it."""
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "-q", *NOTEBOOKS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    cells = sum(cell.cell_type == "code" for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells)
+    assert f"{cells} passed" in done.stdout
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_solutions_run_after_the_notebook(path, tmp_path):
+    """The solutions folded under the exercises, in the state the notebook ends in."""
+    notebook = nbformat.read(path, 4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    solutions = re.findall(r"<details>.*?```python\n(.*?)```.*?</details>", text, re.S)
+    assert len(solutions) == text.count("<details>") >= 3
+    source = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    script = "import matplotlib\nmatplotlib.use('Agg')\n" + "\n\n".join([source, *solutions])
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_notebooks_are_clean(path):
+    """Run from top to bottom, light, with alt texts, and free of this machine's paths."""
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert path.stat().st_size < 2_000_000
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        assert all(output.output_type != "error" for output in cell.outputs)
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert len(cell.metadata.mystnb.image.alt) > 30
+    text = path.read_text()
+    assert str(ROOT.parent) + "/" not in text
+    assert "/tmp/" not in text
+    assert not re.search(r"```\{|:::\{", text), "a directive would show as raw text on Kaggle"
+
+
+def test_results_have_what_a_record_needs():
+    for path in (ROOT / "data/results").glob("*.json"):
+        record = json.loads(path.read_text())
+        assert record["kind"] in ("run", "benchmark", "probe", "latency", "published"), path
+        if record["kind"] == "run":
+            needed = {
+                "name",
+                "model",
+                "dataset",
+                "epochs",
+                "images_seen",
+                "seed",
+                "commit",
+                "hardware",
+                "software",
+                "seconds",
+                "curve",
+            }
+            assert needed <= record.keys()
+            for protocol, figures in record["metrics"].items():
+                assert {"psnr", "n", "mask_ratio", "seed"} <= figures.keys()
+                assert ("ssim" in figures) == (protocol != "masked")
+                assert all(protocol in scores for scores in record["baselines"].values())
+
+
+def test_the_shipped_model_scores_what_its_record_says(real_data):
+    """The committed weights, on the first pictures of the validation set, stay near the mean over all of it."""
+    from maelib.datasets import load_dataset
+    from maelib.evaluation import evaluate
+
+    record = json.loads((ROOT / "data/results/mae_tiny_patch4_64.json").read_text())
+    model = maelib.load("mae_tiny_patch4_64")
+    n = 500
+    psnr = evaluate(model, load_dataset(real_data, "val"), ["masked"], n=n, progress=False)["masked"]["psnr"]
+    assert psnr == pytest.approx(
+        record["metrics"]["masked"]["psnr"], abs=0.5
+    )  # three standard errors of a mean over 500
