@@ -23,7 +23,7 @@ EPILOG = """examples:
   maelib reconstruct photo.jpg --model runs/mine hide three quarters of a photograph and bring it back
 """
 # A small model that learns in a minute on two cores from the ten shipped pictures, to see the whole path work.
-MINUTE_MODEL = {
+MINUTE_MODEL: Any = {
     "image_size": 64,
     "patch_size": 8,
     "width": 128,
@@ -32,7 +32,7 @@ MINUTE_MODEL = {
     "decoder_width": 64,
     "decoder_depth": 1,
 }
-MINUTE_RECIPE = {
+MINUTE_RECIPE: Any = {
     "epochs": 1,
     "batch_size": 40,
     "base_lr": 1.2e-2,
@@ -159,7 +159,7 @@ def run_train(args: argparse.Namespace) -> None:
     from .training import Stopped, Trainer
     from .training.distributed import join_world, leave_world
 
-    recipe = TrainConfig(**MINUTE_RECIPE) if args.preset_minute else TrainConfig()
+    recipe = replace(TrainConfig(), **MINUTE_RECIPE) if args.preset_minute else TrainConfig()
     chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
     overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
     try:
@@ -192,10 +192,13 @@ def run_train(args: argparse.Namespace) -> None:
         world.wait()
         torch.manual_seed(recipe.seed)
         fixed = [val.images[i] for i in range(min(8, len(val)))]
+        known = args.data in ("tiny-imagenet", "samples")
         trainer = Trainer(
             MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
-            sample=lambda model: contact_sheet([reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]),
-            about={"name": args.model, "data": args.data if args.data in ("tiny-imagenet", "samples") else Path(args.data).name},
+            sample=lambda model: contact_sheet(
+                [reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]
+            ),
+            about={"name": args.model, "data": args.data if known else Path(args.data).name},
         )  # fmt: skip
         try:
             path = trainer.train()
@@ -306,8 +309,11 @@ def load_any(name: str) -> MaskedAutoencoder:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", default="tiny-imagenet",
-                        help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        default="tiny-imagenet",
+        help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures",
+    )
     parser.add_argument(
         "--size", type=int, default=None, help="pack pictures at this size in pixels; fits the model if left out"
     )

@@ -3,14 +3,12 @@
 import torch
 from torch import Tensor
 
-EPS = 1e-6
-
 
 def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each patch over all its values, in float32: (B, N, P) -> two of (B, N, 1)."""
     patches = patches.float()  # in fp16 the variance of a flat patch underflows
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-    return mean, (variance + EPS).sqrt()
+    return mean, (variance + 1e-6).sqrt()
 
 
 def normalize_patches(patches: Tensor) -> Tensor:

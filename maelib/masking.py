@@ -23,8 +23,6 @@ class Masking(NamedTuple):
 
 def num_visible(num_patches: int, mask_ratio: float) -> int:
     """K = max(1, int(N (1 - ratio))), the count of the reference code of He et al. 2022."""
-    if not 0 <= mask_ratio < 1:
-        raise ValueError(f"mask_ratio must be in [0, 1), got {mask_ratio}")
     return max(1, int(num_patches * (1 - mask_ratio)))
 
 

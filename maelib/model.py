@@ -173,6 +173,8 @@ class MaskedAutoencoder(nn.Module):
     def choose(self, patches: Tensor, mask_ratio: float, noise: Tensor | None) -> Masking:
         """Draw the mask, or take it from the noise given."""
         B, N, _ = patches.shape
+        if not 0 <= mask_ratio < 1:
+            raise ValueError(f"mask_ratio must be in [0, 1), got {mask_ratio}")
         if noise is None:
             noise = torch.rand(B, N, device=patches.device)
         if noise.shape != (B, N):

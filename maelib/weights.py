@@ -68,7 +68,7 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path} is damaged or is no safetensors file ({error}); save models with maelib.save"

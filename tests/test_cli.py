@@ -131,7 +131,7 @@ def test_bad_usage_is_status_2(arguments, message, capsys):
     ("arguments", "status", "message"),
     [
         (["train", "--batch-size", "0"], 2, "batch_size must be at least 1, got 0"),
-        (["train", "--set", "width=33"], 2, "heads must divide width, got 3 heads for 33"),
+        (["train", "--set", "heads=5"], 2, "heads must divide width, got 5 heads for 192"),
         (["train", "--set", "colour=3"], 2, "--set takes FIELD=VALUE"),
         (["train", "--set", "width=wide"], 2, "'wide' is no number"),
         (["train", "--model", "mae_giant"], 2, "no model 'mae_giant'; there are: mae_tiny_patch4_64"),

@@ -59,9 +59,11 @@ def test_masking_is_equivariant_to_a_permutation_of_the_noise():
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.0, 1.2, float("nan")])
-def test_a_ratio_outside_is_refused_with_its_value(ratio):
-    with pytest.raises(ValueError, match=r"mask_ratio must be in \[0, 1\), got"):
-        num_visible(16, ratio)
+def test_a_ratio_outside_is_refused_with_its_value(small_model, ratio):
+    images = torch.rand(1, 3, 32, 32)
+    for call in (small_model, small_model.predict):
+        with pytest.raises(ValueError, match=r"mask_ratio must be in \[0, 1\), got"):
+            call(images, ratio)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 12345, 2**31 - 1])

@@ -127,7 +127,7 @@ def test_the_wheel_works_in_an_empty_environment_offline(wheel, tmp_path):
 
 def test_notebooks_run_and_reproduce_their_marked_outputs(tmp_path):
     """nbval runs every cell and compares those marked for it."""
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "-q", *NOTEBOOKS]
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", *NOTEBOOKS]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     cells = sum(cell.cell_type == "code" for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells)

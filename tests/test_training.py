@@ -223,7 +223,7 @@ def test_divergence_stops_and_leaves_the_last_good_state(small_model, pictures, 
         return step()
 
     trainer.train_step = poisoned
-    with pytest.raises(TrainingDiverged, match="loss nan, .*near step 5; the last good state of step 3 is saved"):
+    with pytest.raises(TrainingDiverged, match=r"loss nan, .*near step 5; the last good state of step 3 is saved"):
         trainer.train()
     _, state = newest_checkpoint(tmp_path / "run/checkpoints")
     assert state["step"] == 3

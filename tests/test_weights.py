@@ -74,5 +74,5 @@ def test_files_that_are_no_models_are_refused(small_model, tmp_path):
 
     with safe_open(tmp_path / "m", "pt") as file:
         save_file(state, mixed, file.metadata())
-    with pytest.raises(ValueError, match="do not belong together .*mask_token"):
+    with pytest.raises(ValueError, match=r"do not belong together .*mask_token"):
         maelib.load(mixed)

@@ -19,7 +19,7 @@ import torch
 from maelib import MAEConfig, MaskedAutoencoder, weights
 from maelib.training import Stopped, TrainConfig, Trainer, checkpoint
 
-folder, place, count = Path(sys.argv[1]), *(sys.argv[2:] + ["", "0"])[:2]
+folder, place, count = Path(sys.argv[1]), *[*sys.argv[2:], "", "0"][:2]
 remaining = int(count)
 
 

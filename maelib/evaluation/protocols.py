@@ -98,6 +98,8 @@ def _score(
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(sorted(unknown))}")
     pixels = data.images if isinstance(data, PackedImages) else data
     n = len(pixels) if n is None else n
+    if not 0 < mask_ratio < 1:
+        raise ValueError(f"mask_ratio must be in (0, 1) to measure what was hidden, got {mask_ratio}")
     if not 1 <= n <= len(pixels):
         raise ValueError(f"n must be from 1 to the {len(pixels)} pictures of the data, got {n}")
     grid = grid_of(hw, patch_size)
