@@ -42,6 +42,7 @@ train: $(READY)  ## train a small model on the shipped pictures: one minute, end
 
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/*.ipynb
 
 clean:  ## remove what make made, but not your training runs
 	rm -rf $(VENV) _build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

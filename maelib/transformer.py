@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,8 +32,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v)
     # Written out: on a CPU the fused kernel is the slower one for sequences as short as ours.
-    weights = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # (B, h, Q, L)
-    return weights.softmax(dim=-1).to(v.dtype) @ v
+    with torch.autocast("cpu", enabled=False):  # softmax stays in bf16, which halves its passes over memory
+        scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # (B, h, Q, L)
+        return scores.softmax(dim=-1) @ v
 
 
 class MLP(nn.Sequential):

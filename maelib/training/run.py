@@ -21,12 +21,14 @@ class RunFolder:
         self._events: Any = None
 
     def open(self, description: dict[str, Any], resume: bool) -> None:
-        """Create the folder, or check that it holds the same run.
+        """Create the folder, or check that it holds the same run; the leading process does so for all.
 
         Raises
         ------
         FileExistsError : a run is there and `resume` is off. ValueError : a run with another description is there.
         """
+        if not self.leads:
+            return
         path = self.folder / "config.json"
         if path.exists():
             if not resume:
@@ -35,11 +37,10 @@ class RunFolder:
                 )
             if differences := _differences(json.loads(path.read_text()), description):
                 raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
-        elif self.leads:
+        else:
             write_atomically(path, (json.dumps(description, indent=2) + "\n").encode())
-        if self.leads:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            (self.folder / "samples").mkdir(exist_ok=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        (self.folder / "samples").mkdir(exist_ok=True)
 
     def start_metrics(self, step: int) -> None:
         """Drop the lines after `step`, which a killed run wrote and the resumed one will write again, and begin to append."""
