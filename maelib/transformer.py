@@ -22,7 +22,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         q = self.query(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, h, Q, d)
-        k, v = self.key_value(context).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, h, L, d)
+        kv = self.key_value(context).unflatten(2, (2, self.heads, -1))
+        k, v = kv.permute(2, 0, 3, 1, 4)  # (B, h, L, d) each
         mixed = attend(q, k, v)  # (B, h, Q, d)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
