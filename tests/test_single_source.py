@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import textwrap
 from pathlib import Path
@@ -71,11 +72,11 @@ def definition(source: str, name: str) -> ast.AST:
 
 def library(qualified: str) -> ast.AST:
     """The definition in the package of `module.name` or `module.Class.method`."""
-    module, *names = qualified.split(".")
-    thing = importlib.import_module(f"maelib.{module}")
-    for name in names:
-        thing = getattr(thing, name)
-    return definition(textwrap.dedent(inspect.getsource(thing)), names[-1])
+    thing = importlib.import_module("maelib")
+    for name in qualified.split("."):
+        inside = importlib.util.find_spec(f"{thing.__name__}.{name}") if hasattr(thing, "__path__") else None
+        thing = importlib.import_module(inside.name) if inside else getattr(thing, name)
+    return definition(textwrap.dedent(inspect.getsource(thing)), name)
 
 
 def check(qualified: str, source: str) -> None:
@@ -84,8 +85,8 @@ def check(qualified: str, source: str) -> None:
     found = definition(source, name)
     assert stripped(found) == stripped(library(qualified)), f"the cell '{MARK}{qualified}' has drifted from the package"
     assert len(ast.unparse(found).splitlines()) <= 40, f"{qualified} is too long for one cell"
-    if qualified.count(".") == 2:  # a method shown on its own is attached in one line
-        cls, method = qualified.split(".")[1:]
+    cls, method = qualified.split(".")[-2:]
+    if cls[0].isupper():  # a method shown on its own is attached in one line
         assert method == "__init__" or f"{cls}.{method} = {method}" in source, (
             f"{qualified} is not attached to its class"
         )
