@@ -40,7 +40,7 @@ MINUTE_RECIPE: Any = {
     "augment": "crop",
     "crop_scale": (0.5, 1.0),
 }
-MINUTE_REPEATS = 1200  # each shipped picture, cropped anew each time
+MINUTE_REPEATS = 3600  # each shipped picture, cropped anew each time
 
 
 class UsageError(Exception):
