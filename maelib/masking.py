@@ -57,7 +57,8 @@ def seeded_noise(
 
     Raises
     ------
-    ValueError : unknown strategy, or a seed outside [0, 2**31).
+    ValueError
+        Unknown strategy, or a seed outside [0, 2**31).
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
@@ -97,7 +98,8 @@ def noise_from_mask(mask: Tensor) -> tuple[Tensor, float]:
 
     Raises
     ------
-    ValueError : not boolean, rows that hide different numbers of patches, or no visible patch.
+    ValueError
+        Not boolean, rows that hide different numbers of patches, or no visible patch.
     """
     mask = torch.atleast_2d(torch.as_tensor(mask))
     if mask.dtype != torch.bool or mask.dim() != 2:

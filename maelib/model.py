@@ -26,7 +26,8 @@ class MAEConfig:
 
     Raises
     ------
-    ValueError : a size that cannot be built, with the value and the remedy.
+    ValueError
+        A size that cannot be built, with the value and the remedy.
     """
 
     image_size: int | tuple[int, int] = 64
@@ -212,7 +213,10 @@ def create_model(name: str, **overrides: Any) -> MaskedAutoencoder:
 
     Raises
     ------
-    ValueError : unknown name or a size that cannot be built. TypeError : unknown field.
+    ValueError
+        Unknown name or a size that cannot be built.
+    TypeError
+        Unknown field.
     """
     if name not in PRESETS:
         raise ValueError(f"no model {name!r}; there are: {', '.join(PRESETS)}")

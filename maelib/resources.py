@@ -10,11 +10,13 @@ def data_path(name: str = "") -> Path:
 
     Parameters
     ----------
-    name : relative path below the data folder, such as `"samples/chelsea.jpg"`; empty for the folder itself.
+    name
+        Relative path below the data folder, such as `"samples/chelsea.jpg"`; empty for the folder itself.
 
     Raises
     ------
-    FileNotFoundError : the project ships no such file; the message lists what is beside it.
+    FileNotFoundError
+        The project ships no such file; the message lists what is beside it.
     """
     root = _PACKAGE / "_data"
     if not root.is_dir():

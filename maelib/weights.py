@@ -56,8 +56,10 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
 
     Raises
     ------
-    FileNotFoundError : neither a file nor a shipped name; the message lists the names.
-    ValueError : the file is damaged, is no safetensors file, or was not written by `maelib.save`.
+    FileNotFoundError
+        Neither a file nor a shipped name; the message lists the names.
+    ValueError
+        The file is damaged, is no safetensors file, or was not written by `maelib.save`.
     """
     path = Path(path_or_name)
     if not path.is_file():

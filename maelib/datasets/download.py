@@ -25,8 +25,9 @@ def download_tiny_imagenet(
 
     Raises
     ------
-    DatasetError : the server refuses, five tries in a row bring no byte (the waits between them begin at `pause`
-        seconds and double), the folder cannot be written, or the checksum differs.
+    DatasetError
+        The server refuses, five tries in a row bring no byte (the waits between them begin at `pause` seconds and
+        double), the folder cannot be written, or the checksum differs.
     """
     target = folder / "tiny-imagenet-200.zip"
     part = target.with_suffix(".zip.part")

@@ -24,15 +24,21 @@ def load_dataset(
 
     Parameters
     ----------
-    source : "tiny-imagenet": from the folder MAELIB_DATA; without it from ./data, the cache, Kaggle's inputs, or
-        downloaded; "samples": the shipped pictures, the same for both splits; or a path: a zip or folder of Tiny
-        ImageNet, or any zip or folder of pictures. Folders `train/` and `val/` in it are the splits, else 5 % of the
-        pictures are "val"; the first folder on the way to a picture is its class.
-    split : "train" or "val".
-    size : height and width in pixels; pictures of another size are resized and cut about their centre.
-    cache : where packed data is kept; by default MAELIB_CACHE, else `~/.cache/maelib`, else a temporary folder.
-    download : whether Tiny ImageNet (248 MB) may be downloaded into the cache where it is not found.
-    progress : show bars on a terminal.
+    source
+        "tiny-imagenet": from the folder MAELIB_DATA; without it from ./data, the cache, Kaggle's inputs, or downloaded;
+        "samples": the shipped pictures, the same for both splits; or a path: a zip or folder of Tiny ImageNet, or any
+        zip or folder of pictures. Folders `train/` and `val/` in it are the splits, else 5 % of the pictures are "val";
+        the first folder on the way to a picture is its class.
+    split
+        "train" or "val".
+    size
+        Height and width in pixels; pictures of another size are resized and cut about their centre.
+    cache
+        Where packed data is kept; by default MAELIB_CACHE, else `~/.cache/maelib`, else a temporary folder.
+    download
+        Whether Tiny ImageNet (248 MB) may be downloaded into the cache where it is not found.
+    progress
+        Show bars on a terminal.
 
     Returns
     -------
@@ -40,7 +46,10 @@ def load_dataset(
 
     Raises
     ------
-    DatasetError : nothing found, damaged, or empty; names the file and the remedy. ValueError : unknown split or size.
+    DatasetError
+        Nothing found, damaged, or empty; names the file and the remedy.
+    ValueError
+        Unknown split or size.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'val', got {split!r}")

@@ -52,7 +52,8 @@ def open_or_pack(source: Source, size: int, cache: Path, progress: bool = True) 
 
     Raises
     ------
-    DatasetError : a picture does not decode, or the cache cannot be written; names the file.
+    DatasetError
+        A picture does not decode, or the cache cannot be written; names the file.
     """
     target = cache / f"{re.sub(r'[^A-Za-z0-9.]+', '-', source.name)}-{size}-v{VERSION}-{source.key()}"
     with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time

@@ -21,15 +21,19 @@ def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Parameters
     ----------
-    source : a path, the bytes of a file, a binary file, a PIL picture, an array (H, W) or (H, W, 1 | 3 | 4), or a
-        tensor (H, W) or (C, H, W); arrays and tensors are bool, uint8, uint16, or floating point in [0, 1].
-    max_pixels : refuse larger pictures, by the size in the header, before anything is decoded. PIL's own limit of 179
-        million stays.
+    source
+        A path, the bytes of a file, a binary file, a PIL picture, an array (H, W) or (H, W, 1 | 3 | 4), or a tensor (H,
+        W) or (C, H, W); arrays and tensors are bool, uint8, uint16, or floating point in [0, 1].
+    max_pixels
+        Refuse larger pictures, by the size in the header, before anything is decoded. PIL's own limit of 179 million
+        stays.
 
     Raises
     ------
-    PictureError : none, damaged, truncated, too large, or an array of another kind; names the file and the remedy.
-    FileNotFoundError : no such file.
+    PictureError
+        None, damaged, truncated, too large, or an array of another kind; names the file and the remedy.
+    FileNotFoundError
+        No such file.
     """
     if isinstance(source, Image.Image):
         return _decode(source, "the given picture", max_pixels)

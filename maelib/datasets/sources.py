@@ -71,7 +71,8 @@ class Tree:
 
     Raises
     ------
-    DatasetError : the zip is none, or is truncated.
+    DatasetError
+        The zip is none, or is truncated.
     """
 
     def __init__(self, origin: Path):
@@ -133,7 +134,8 @@ def tiny_imagenet(tree: Tree, root: str, split: str) -> Source:
 
     Raises
     ------
-    DatasetError : a list is missing or does not fit the pictures, or there are no pictures.
+    DatasetError
+        A list is missing or does not fit the pictures, or there are no pictures.
     """
     wnids = tree.text(f"{root}wnids.txt").split()
     index = {wnid: label for label, wnid in enumerate(wnids)}
@@ -159,7 +161,8 @@ def any_folder(tree: Tree, split: str) -> Source:
 
     Raises
     ------
-    DatasetError : the split has no pictures.
+    DatasetError
+        The split has no pictures.
     """
     names = [name for name in tree.names() if is_picture(name)]
     has_splits = tree.has_folder("train") and tree.has_folder("val")

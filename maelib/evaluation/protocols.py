@@ -45,11 +45,15 @@ def evaluate(
 
     Parameters
     ----------
-    data : packed pictures or (n, H, W, 3) uint8. n : the first n pictures only; all where None.
+    data
+        Packed pictures or (n, H, W, 3) uint8.
+    n
+        The first n pictures only; all where None.
 
     Raises
     ------
-    ValueError : unknown protocol, one that does not apply to the model, n out of range, or a ratio that hides nothing.
+    ValueError
+        Unknown protocol, one that does not apply to the model, n out of range, or a ratio that hides nothing.
     """
     names = list(protocols or protocols_of(model))
     if "article" in names and not has_article_protocol(model.config):

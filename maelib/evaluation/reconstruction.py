@@ -128,13 +128,20 @@ def reconstruct(
 
     Parameters
     ----------
-    image : a path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own
-    size. mask_ratio, seed, strategy : which patches are hidden, see `maelib.masking.seeded_noise`.
-    mask : (rows, columns) or (N,) bool, True = hidden: hides exactly these patches instead.
+    image
+        A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own
+        size.
+    mask_ratio, seed, strategy
+        Which patches are hidden, see `maelib.masking.seeded_noise`.
+    mask
+        (rows, columns) or (N,) bool, True = hidden: hides exactly these patches instead.
 
     Raises
     ------
-    PictureError : not a picture. ValueError : a mask, ratio, seed or strategy that cannot be.
+    PictureError
+        Not a picture.
+    ValueError
+        A mask, ratio, seed or strategy that cannot be.
     """
     c = model.config
     pixels = torch.from_numpy(picture_for(image, c)).permute(2, 0, 1)[None]

@@ -20,7 +20,8 @@ def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> d
 
     Raises
     ------
-    ValueError : the folder holds no run, or one without a checkpoint.
+    ValueError
+        The folder holds no run, or one without a checkpoint.
     """
     try:
         description = json.loads((folder / "config.json").read_text())

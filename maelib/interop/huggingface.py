@@ -61,8 +61,12 @@ def from_huggingface(
 
     Raises
     ------
-    ValueError : the model has an option that maelib lacks; the message names every one. ImportError : no transformers.
-    TypeError : not a `ViTMAEForPreTraining`; a `ViTMAEModel` has no decoder.
+    ValueError
+        The model has an option that maelib lacks; the message names every one.
+    ImportError
+        No transformers.
+    TypeError
+        Not a `ViTMAEForPreTraining`; a `ViTMAEModel` has no decoder.
     """
     _require(model)
     config = _maelib_config(model.config, pixel_mean, pixel_std)
@@ -90,7 +94,10 @@ def to_huggingface(model: MaskedAutoencoder, *, mask_ratio: float = 0.75) -> "Vi
 
     Raises
     ------
-    ValueError : an image that is not square, which transformers' loss does not take. ImportError : no transformers.
+    ValueError
+        An image that is not square, which transformers' loss does not take.
+    ImportError
+        No transformers.
     """
     transformers, c = _transformers(), model.config
     height, width = c.hw

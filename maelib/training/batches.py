@@ -47,8 +47,10 @@ class Batches:
 
     Parameters
     ----------
-    images : (n, H, W, C) uint8, an array or a memory map.
-    size, num_patches : what the model takes, in pixels and patches.
+    images
+        (n, H, W, C) uint8, an array or a memory map.
+    size, num_patches
+        What the model takes, in pixels and patches.
     """
 
     def __init__(

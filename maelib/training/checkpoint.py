@@ -37,7 +37,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError : the file is damaged or no checkpoint.
+    ValueError
+        The file is damaged or no checkpoint.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch writes a zip with a CRC for each tensor, and does not check it

@@ -17,7 +17,8 @@ class TrainConfig:
 
     Raises
     ------
-    ValueError : a value that cannot work, with the remedy.
+    ValueError
+        A value that cannot work, with the remedy.
     """
 
     epochs: int = 25

@@ -10,7 +10,8 @@ def choose_precision(requested: str, device: torch.device) -> str:
 
     Raises
     ------
-    ValueError : fp16 on a CPU, which has no loss scaling worth the name.
+    ValueError
+        Fp16 on a CPU, which has no loss scaling worth the name.
     """
     if requested == "fp16" and device.type == "cpu":
         raise ValueError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")

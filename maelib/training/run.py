@@ -25,7 +25,10 @@ class RunFolder:
 
         Raises
         ------
-        FileExistsError : a run is there and `resume` is off. ValueError : a run with another description is there.
+        FileExistsError
+            A run is there and `resume` is off.
+        ValueError
+            A run with another description is there.
         """
         if not self.leads:
             return

@@ -41,17 +41,25 @@ class Trainer:
 
     Parameters
     ----------
-    model : its initial weights count only for a run that starts from scratch.
-    images : (n, H, W, C) uint8, an array or a memory map.
-    folder : where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
-    resume : go on from the newest good checkpoint in the folder; without one, start from scratch.
-    sample : called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
-    about : what else `config.json` should say, such as the data's name.
+    model
+        Its initial weights count only for a run that starts from scratch.
+    images
+        (n, H, W, C) uint8, an array or a memory map.
+    folder
+        Where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
+    resume
+        Go on from the newest good checkpoint in the folder; without one, start from scratch.
+    sample
+        Called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
+    about
+        What else `config.json` should say, such as the data's name.
 
     Raises
     ------
-    FileExistsError : the folder holds a run already and `resume` is off.
-    ValueError : the folder's run had another model or recipe.
+    FileExistsError
+        The folder holds a run already and `resume` is off.
+    ValueError
+        The folder's run had another model or recipe.
     """
 
     def __init__(
@@ -90,7 +98,10 @@ class Trainer:
 
         Raises
         ------
-        Stopped : after Ctrl-C or SIGTERM, once the state is saved. TrainingDiverged : the loss became NaN or infinite.
+        Stopped
+            After Ctrl-C or SIGTERM, once the state is saved.
+        TrainingDiverged
+            The loss became NaN or infinite.
         """
         per_epoch = self.batches.steps_per_epoch
         interactive = sys.stderr.isatty()

@@ -1,0 +1,174 @@
+"""Figures of the book, taken from the result files in data/results at build time.
+
+Directives, for MyST pages:
+
+- `{result-summary}` with the names of runs, one a line: their metrics beside baselines; a run without a file is "not measured yet".
+- `{result-run} NAME`: everything about one run, with its curve.
+- `{result-table} NAME`: the table of a benchmark, of trials, or of published figures.
+
+and the role `` {result}`NAME metrics.masked.psnr` ``: one number, in two decimals.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+Record = dict[str, Any]
+
+
+def load_record(root: Path, name: str) -> Record | None:
+    """The result file of a name, or None where nothing was measured."""
+    path = root / "data" / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, the first column left, the others right."""
+    rule = ["---"] + ["--:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def show_score(score: Record | None) -> str:
+    """`17.02 dB`, or `18.27 dB / 0.526` with the SSIM."""
+    if score is None:
+        return ""
+    return f"{score['psnr']:.2f} dB" + (f" / {score['ssim']:.3f}" if "ssim" in score else "")
+
+
+def show_value(value: Any) -> str:
+    """A cell of a table: numbers readable, the rest as it is."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: ""}[value]
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def summary(records: dict[str, Record | None]) -> str:
+    """Runs and their metrics by protocol; what has no record says so."""
+    protocols = [p for p in ("masked", "pasted", "article") if any(r and p in r["metrics"] for r in records.values())]
+    rows = []
+    for name, record in records.items():
+        if record is None:
+            rows.append([f"`{name}`", "not measured yet"] + [""] * len(protocols))
+        else:
+            seen = f"{record['images_seen']:,}"
+            rows.append([f"`{name}`", seen, *(show_score(record["metrics"].get(p)) for p in protocols)])
+    return markdown_table(["run", "pictures seen", *(f"`{p}`" for p in protocols)], rows)
+
+
+def scores(record: Record) -> str:
+    """The metrics of a run beside those of the fills that learn nothing."""
+    protocols = list(record["metrics"])
+    rows = [["**the model**", *(f"**{show_score(record['metrics'][p])}**" for p in protocols)]]
+    for fill, found in record["baselines"].items():
+        rows.append([fill.replace("_", " "), *(show_score(found.get(p)) for p in protocols)])
+    return markdown_table(["fill of the hidden patches", *(f"`{p}`" for p in protocols)], rows)
+
+
+def about(record: Record) -> str:
+    """What a reader needs to judge, or to repeat, a run."""
+    first = next(iter(record["metrics"].values()))
+    recipe = record["recipe"]
+    peak = recipe["base_lr"] * recipe["batch_size"] / 256
+    return (
+        f"Trained on {record['dataset']} for {record['epochs']:g} epochs ({record['images_seen']:,} pictures seen), batch "
+        f"{recipe['batch_size']}, peak learning rate {peak:.2g}, augmentation {recipe['augment']}, seed {record['seed']}; "
+        f"{record['seconds'] / 60:,.0f} minutes on {record['hardware']}. {record['software']}. Measured on {first['n']:,} "
+        f"validation pictures with {first['mask_ratio']:.0%} of the patches hidden, masks of seed {first['seed']}; commit "
+        f"`{record['commit'][:7]}`."
+    )
+
+
+def draw_curve(record: Record, path: Path) -> None:
+    """The training loss over epochs, as SVG on white."""
+    from maelib.figures import plot, plt
+
+    figure, axes = plot("epoch", "training loss", width=7, height=3)
+    points = [(point["epoch"], point["loss"]) for point in record["curve"]]
+    axes.plot(*zip(*points, strict=True))
+    axes.set_yscale("log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
+class _Result(SphinxDirective):
+    """Parse Markdown made from result files as if it stood in the page."""
+
+    has_content = True
+    optional_arguments = 1
+
+    def record(self, name: str) -> Record:
+        found = load_record(Path(self.env.srcdir), name)
+        if found is None:
+            raise self.error(f"data/results/{name}.json does not exist")
+        self.env.note_dependency(str(Path(self.env.srcdir) / "data" / "results" / f"{name}.json"))
+        return found
+
+    def markdown(self) -> str:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        container = nodes.container()
+        source = self.get_source_info()[0]
+        self.state.nested_parse(StringList(self.markdown().splitlines(), source), self.content_offset, container)
+        return container.children
+
+
+class ResultSummary(_Result):
+    def markdown(self) -> str:
+        return summary({name: load_record(Path(self.env.srcdir), name) for name in self.content if name})
+
+
+class ResultRun(_Result):
+    def markdown(self) -> str:
+        name = self.arguments[0]
+        record = self.record(name)
+        root = Path(self.env.srcdir)
+        curve = root / "_build" / "results" / f"{name}.svg"
+        draw_curve(record, curve)
+        last = record["curve"][-1]
+        alt = f"Training loss of {name}: falls to {last['loss']:.4f} in epoch {last['epoch']:g}, logarithmic axis."
+        figure = f"```{{image}} /{curve.relative_to(root)}\n:alt: {alt}\n:width: 100%\n```"
+        return "\n\n".join([scores(record), figure, about(record)])
+
+
+class ResultTable(_Result):
+    def markdown(self) -> str:
+        record = self.record(self.arguments[0])
+        rows = record["table"]
+        head = list(dict.fromkeys(key for row in rows for key in row))
+        body = [[show_value(row.get(key)) for key in head] for row in rows]
+        by = " ".join(f"{record[key]}." for key in ("about", "hardware", "software") if key in record)
+        return markdown_table([key.replace("_", " ") for key in head], body) + "\n\n" + by
+
+
+class Result(SphinxRole):
+    """One number of a result file."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        name, keys = self.text.split()
+        value: Any = load_record(Path(self.env.srcdir), name)
+        try:
+            for key in keys.split("."):
+                value = value[key]
+            text = f"{value:.2f}" if isinstance(value, float) and math.isfinite(value) else f"{value:,}"
+        except (KeyError, TypeError, ValueError):
+            message = self.inliner.reporter.error(f"no number {keys} in data/results/{name}.json", line=self.lineno)
+            return [], [message]
+        return [nodes.Text(text)], []
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("result-summary", ResultSummary)
+    app.add_directive("result-run", ResultRun)
+    app.add_directive("result-table", ResultTable)
+    app.add_role("result", Result())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
