@@ -1,11 +1,13 @@
 """Shared pieces: small models, random pictures, the real data where it is at hand."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from book_site import FLAGS, build_book, chromium, serve
 
 from maelib import MAEConfig, MaskedAutoencoder
 
@@ -46,3 +48,30 @@ def real_data() -> str:
     if not folder:
         pytest.skip("MAELIB_DATA is not set: no Tiny ImageNet at hand")
     return folder
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the book's pages, built once and strictly; MAELIB_BOOK names one that is built already."""
+    if built := os.environ.get("MAELIB_BOOK"):
+        return Path(built)
+    return build_book(tmp_path_factory.mktemp("book"))
+
+
+@pytest.fixture(scope="session")
+def book_url(book: Path) -> Iterator[str]:
+    """The book's address on this machine, with a slash at the end: `book_url + "notebooks/01_patches.html"`."""
+    with serve(book) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A Chromium. For one module only: Playwright keeps an event loop running, which asyncio.run elsewhere refuses."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
