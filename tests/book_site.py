@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
-PREFIX = urlsplit(URLS["Documentation"]).path  # a link that begins with / would leave the book there, so it must fail here
+PREFIX = urlsplit(URLS["Documentation"]).path  # not "/": a link to the root of the host must fail here too
 COMPRESSED = ("text/", "application/javascript", "application/json", "application/wasm", "image/svg")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -29,7 +29,7 @@ FLAGS = [
 
 def build_book(folder: Path) -> Path:
     """Build the book strictly below a folder; where the pages are."""
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", ROOT, "--path-output", folder]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ROOT, "--path-output", folder]
     done = subprocess.run([*command, "-n", "-W", "--keep-going", "--quiet"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return folder / "_build" / "html"
@@ -40,7 +40,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = urlsplit(self.path).path
         file = Path(self.translate_path("/" + path.removeprefix(PREFIX)))
         file = file / "index.html" if file.is_dir() else file
