@@ -1,0 +1,67 @@
+"""The command line: `maelib COMMAND`, a module for each command.
+
+A module has the name of its command, a one-line `HELP`, `EXAMPLES` (shown below its help), `add_arguments(parser)` and
+`run(args)`; `COMMANDS` lists them in the order in which the help does. An error that `run` raises becomes one line.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import data, evaluate, info, reconstruct, train
+from .common import HelpFormatter, UsageError, load_any
+
+__all__ = ["COMMANDS", "UsageError", "build_parser", "load_any", "main"]
+
+COMMANDS = (data, train, evaluate, reconstruct, info)
+EPILOG = """examples:
+  maelib data                                    find or download Tiny ImageNet and pack it
+  maelib train --out runs/mine --epochs 5        train the small model on it
+  maelib train --out runs/mine --resume auto     go on after an interruption
+  maelib train --data ~/photos --out runs/ours   train on your own pictures
+  maelib evaluate runs/mine --n 1000 --baselines measure it, beside fills that learn nothing
+  maelib reconstruct photo.jpg --model runs/mine hide three quarters of a photograph and bring it back
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0, 1 (failed) or 2 (bad usage)."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if "run" not in args:
+        parser.print_help()
+        return 2
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        print("maelib: interrupted", file=sys.stderr)
+        return 1
+    except Exception as error:  # one line for people; --debug shows where it came from
+        if args.debug:
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"maelib: {'usage: ' if isinstance(error, UsageError) else ''}{text}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="maelib", description="Masked autoencoders from scratch: train, measure, reconstruct.", epilog=EPILOG,
+        formatter_class=HelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"maelib {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in COMMANDS:
+        sub = commands.add_parser(
+            module.__name__.rpartition(".")[2], help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.", epilog=f"examples:\n{module.EXAMPLES}",
+            parents=[common], formatter_class=HelpFormatter,
+        )  # fmt: skip
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,76 @@
+"""What several commands share: arguments, data, models, tables."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..model import MaskedAutoencoder
+
+
+class UsageError(Exception):
+    """The command was called in a way that cannot work."""
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Examples as they are written, and the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if not action.option_strings or any(action.default is nothing for nothing in (None, False, argparse.SUPPRESS)):
+            return action.help
+        return action.help if action.default == [] else f"{action.help} (default: %(default)s)"
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The options that say which pictures."""
+    parser.add_argument(
+        "--data",
+        default="tiny-imagenet",
+        help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures",
+    )
+    parser.add_argument(
+        "--size", type=int, default=None, help="pack pictures at this size in pixels; fits the model if left out"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
+    )
+
+
+def load_data(args: argparse.Namespace, split: str, size: int) -> Any:
+    """The data set that the options of `add_data` name."""
+    from ..datasets import load_dataset
+
+    return load_dataset(args.data, split, size=size, cache=args.cache)
+
+
+def load_any(name: str) -> MaskedAutoencoder:
+    """A trained model from a run folder, a file of weights, or by a shipped name."""
+    from ..weights import load_model
+
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "model.safetensors").exists():
+            raise FileNotFoundError(f"{folder} holds no model.safetensors: let its training end (--resume auto)")
+        return load_model(folder / "model.safetensors")
+    return load_model(name)
+
+
+def ratio(text: str) -> float:
+    """A mask ratio, as an option's type."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be in [0, 1), got {text}")
+    return value
+
+
+def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """A table of PSNR and SSIM, a row for the model and for each fill."""
+    protocols = list(next(iter(scores.values())))
+    one = next(iter(scores.values()))[protocols[0]]
+    print(f"{one['n']:,} pictures, {one['mask_ratio']:.0%} hidden, seed {one['seed']}")
+    print(f"{'':20}" + "".join(f"{protocol:>22}" for protocol in protocols))
+    for name, by_protocol in scores.items():
+        cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in by_protocol.values()]
+        print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))

@@ -1,0 +1,52 @@
+"""`maelib evaluate`."""
+
+import argparse
+import json
+from pathlib import Path
+
+from .common import add_data, load_any, load_data, print_scores, ratio
+
+HELP = "PSNR and SSIM of a model, by protocol"
+EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
+  maelib evaluate mae_tiny_patch4_64 --n 1000               the shipped model on the first 1,000 pictures
+  maelib evaluate runs/mine --mask-ratio 0.5 --json m.json  half hidden, the record of the run in a file
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a run folder, a file of weights, or the name of a shipped model")
+    add_data(parser)
+    parser.add_argument("--split", choices=["train", "val"], default="val", help="which part of the data")
+    parser.add_argument("--n", type=int, default=None, help="the first n pictures only; all if left out")
+    parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks")
+    parser.add_argument("--batch-size", type=int, default=64, help="pictures at a time; does not change the figures")
+    parser.add_argument("--protocols", nargs="+", default=None, metavar="NAME",
+                        help="article, pasted, masked; all that apply if left out")  # fmt: skip
+    parser.add_argument("--baselines", action="store_true", help="also measure the fills that learn nothing")
+    parser.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
+    parser.add_argument(
+        "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..evaluation import evaluate, evaluate_baselines
+    from ..evaluation.record import run_record
+    from ..training.distributed import join_world
+    from ..weights import write_atomically
+
+    model = load_any(args.model).to(join_world(args.device)[1])
+    c = model.config
+    packed = load_data(args, args.split, args.size or 64)
+    common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}
+    metrics = evaluate(model, packed, args.protocols, **common)
+    baselines = evaluate_baselines(packed, c.hw, c.patch_size, list(metrics), **common) if args.baselines else {}
+    print_scores({"model": metrics, **baselines})
+    if args.json:
+        folder = Path(args.model)
+        record = {"model": args.model, "data": args.data, "metrics": metrics, "baselines": baselines}
+        if folder.is_dir():
+            record = run_record(folder, metrics, baselines)
+        write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
+        print(f"written: {args.json}")

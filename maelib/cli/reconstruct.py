@@ -1,0 +1,41 @@
+"""`maelib reconstruct`."""
+
+import argparse
+from pathlib import Path
+
+from ..masking import STRATEGIES
+from .common import UsageError, load_any, ratio
+
+HELP = "hide patches of a picture, predict them, write a four-panel picture"
+EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
+  maelib reconstruct chelsea --mask-ratio 0.9 --out cat.png a shipped picture, nine tenths hidden
+  maelib reconstruct photo.jpg --model runs/mine --strategy block --seed 7
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("picture", help="a picture file, or the name of a shipped one, such as chelsea")
+    parser.add_argument(
+        "--model", default="mae_tiny_patch4_64", help="a shipped name, a file of weights or a run folder"
+    )
+    parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
+    parser.add_argument("--seed", type=int, default=0, help="of the mask")
+    parser.add_argument("--out", type=Path, default=Path("reconstruction.png"), help="the picture to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..datasets import sample_path, samples
+    from ..evaluation import reconstruct
+
+    named = not Path(args.picture).exists() and args.picture in samples()
+    picture = sample_path(args.picture) if named else args.picture
+    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise UsageError(f"--out must end in .png, .jpg or .webp, got {args.out}")
+    result = reconstruct(load_any(args.model), picture, args.mask_ratio, args.seed, strategy=args.strategy)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    result.panel().save(args.out)
+    for name, figures in result.metrics().items():
+        similarity = f", SSIM {figures['ssim']:.4f}" if "ssim" in figures else ""
+        print(f"{name}: PSNR {figures['psnr']:.2f} dB{similarity} ({figures['mask_ratio']:.0%} hidden)")
+    print(f"picture: {args.out}")

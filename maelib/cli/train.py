@@ -1,0 +1,165 @@
+"""`maelib train`."""
+
+import argparse
+import json
+import shutil
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..model import PRESETS, MAEConfig, MaskedAutoencoder
+from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
+from .common import UsageError, add_data, load_data, print_scores
+
+HELP = "train a masked autoencoder; ends with a picture and its figures"
+EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
+  maelib train --out runs/mine --epochs 5        Tiny ImageNet, five epochs
+  maelib train --out runs/mine --resume auto     go on after an interruption
+  maelib train --data ~/photos --out runs/ours --set decoder_depth=4
+  torchrun --standalone --nproc_per_node=2 -m maelib train --out runs/two    on two GPUs
+"""
+# A small model that learns in a minute on two cores from the ten shipped pictures, to see the whole path work.
+MINUTE_MODEL: Any = {
+    "image_size": 64,
+    "patch_size": 8,
+    "width": 128,
+    "depth": 4,
+    "heads": 4,
+    "decoder_width": 64,
+    "decoder_depth": 1,
+}
+MINUTE_RECIPE: Any = {
+    "epochs": 1,
+    "batch_size": 40,
+    "base_lr": 1.2e-2,
+    "warmup_epochs": 0.05,
+    "augment": "crop",
+    "crop_scale": (0.5, 1.0),
+}
+MINUTE_REPEATS = 3600  # each shipped picture, cropped anew each time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    parser.add_argument("--out", type=Path, default=Path("runs/mae"), help="run folder")
+    parser.add_argument("--model", default="mae_tiny_patch4_64", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
+                       help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
+    parser.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
+    parser.add_argument("--preset-minute", action="store_true",
+                       help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
+    parser.add_argument(
+        "--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end"
+    )
+    _add_recipe(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    import numpy as np
+    import torch
+
+    from ..evaluation import contact_sheet, reconstruct
+    from ..training import Stopped, Trainer
+    from ..training.distributed import join_world, leave_world
+
+    recipe = replace(TrainConfig(), **MINUTE_RECIPE) if args.preset_minute else TrainConfig()
+    chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
+    overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
+    try:
+        recipe = replace(recipe, **chosen)
+        if args.model not in PRESETS:
+            raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
+        shape = replace(PRESETS[args.model], **overrides)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+    if args.preset_minute and args.data == "tiny-imagenet":
+        args.data = "samples"
+
+    world, device = join_world(args.device)
+    try:
+        size = args.size or min(
+            max(shape.hw), 128 if args.data == "samples" else 64 if args.data == "tiny-imagenet" else 256
+        )
+        if not world.leads:
+            world.wait()  # the leading process packs the data, the others open it
+        train, val = (load_data(args, split, size) for split in ("train", "val"))
+        if world.leads:
+            world.wait()
+        images = train.images
+        if args.data == "samples":  # ten pictures are an epoch too short to be one
+            images = np.tile(
+                images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1)
+            )
+        if args.overwrite and world.leads and (args.out / "config.json").exists():
+            shutil.rmtree(args.out)
+        world.wait()
+        torch.manual_seed(recipe.seed)
+        fixed = [val.images[i] for i in range(min(8, len(val)))]
+        known = args.data in ("tiny-imagenet", "samples")
+        trainer = Trainer(
+            MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
+            sample=lambda model: contact_sheet(
+                [reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]
+            ),
+            about={"name": args.model, "data": args.data if known else Path(args.data).name},
+        )  # fmt: skip
+        try:
+            path = trainer.train()
+        except Stopped as stopped:
+            raise RuntimeError(f"{stopped}; the same command with --resume auto goes on") from None
+        if world.leads:
+            print(f"weights: {path}")
+            if not args.no_final_evaluation:
+                _finish(trainer.model, val, args.out, recipe)
+    finally:
+        leave_world()
+
+
+def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
+    """A first look at a trained model: a picture and its figures on a few hundred pictures."""
+    from ..evaluation import evaluate, evaluate_baselines, reconstruct
+
+    model.eval()
+    picture = out / "reconstruction.png"
+    reconstruct(model, val.images[0], recipe.mask_ratio).panel().save(picture)
+    n = min(len(val), 256)
+    c = model.config
+    ratio = recipe.mask_ratio
+    scores = {"model": evaluate(model, val, ("pasted", "masked"), n=n, mask_ratio=ratio)}
+    scores |= evaluate_baselines(val, c.hw, c.patch_size, fills=("visible_mean", "gaussian"), n=n, mask_ratio=ratio)
+    print_scores(scores)
+    print(f"picture: {picture}")
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    """One option for every field of the recipe; unset means the recipe's own default, which the help shows."""
+    group = parser.add_argument_group("recipe")
+    choices = {"augment": AUGMENTATIONS, "precision": PRECISIONS}
+    for field in fields(TrainConfig):
+        default = field.default if field.default is not MISSING else None
+        flag, text = f"--{field.name.replace('_', '-')}", f"(default: {default})"
+        if isinstance(default, bool):
+            group.add_argument(flag, action="store_true", default=None, help=text)
+        elif isinstance(default, tuple):
+            group.add_argument(flag, type=float, nargs=2, default=None, metavar=("A", "B"), help=text)
+        else:
+            kind = type(default) if default is not None else int
+            group.add_argument(flag, type=kind, choices=choices.get(field.name), default=None, help=text)
+
+
+def _overrides(items: list[str]) -> dict[str, Any]:
+    """`decoder_depth=4` as {"decoder_depth": 4}; values are JSON."""
+    known, found = {field.name for field in fields(MAEConfig)}, {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"--set takes FIELD=VALUE with a field of {', '.join(sorted(known))}; got {item!r}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"--set {name}: {value!r} is no number, true, false or list") from error
+    return found
