@@ -1,6 +1,7 @@
 """Training: configuration, schedule, optimizer, precision, batches, checkpoints, the trainer (chapter 06)."""
 
 from .config import TrainConfig
-from .trainer import Stopped, Trainer, TrainingDiverged
+from .stopping import Stopped, TimeLimitReached
+from .trainer import Trainer, TrainingDiverged
 
-__all__ = ["Stopped", "TrainConfig", "Trainer", "TrainingDiverged"]
+__all__ = ["Stopped", "TimeLimitReached", "TrainConfig", "Trainer", "TrainingDiverged"]

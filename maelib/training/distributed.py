@@ -1,4 +1,4 @@
-"""Several processes, one model: what torchrun says, and the three operations that the trainer needs."""
+"""Several processes, one model: what torchrun says, and the operations that the trainer needs."""
 
 import os
 from dataclasses import dataclass
@@ -33,6 +33,13 @@ class World:
             value = value.clone()
             dist.all_reduce(value)
             value = value / self.size
+        return value
+
+    def most(self, value: Tensor) -> Tensor:
+        """Largest value of a tensor over all processes."""
+        if self.size > 1:
+            value = value.clone()
+            dist.all_reduce(value, dist.ReduceOp.MAX)
         return value
 
     def wait(self) -> None:

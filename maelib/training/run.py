@@ -1,10 +1,16 @@
 """A training run is a folder."""
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..weights import write_atomically
+from .checkpoint import list_checkpoints
+
+DEPTH = 8  # levels of folders that are searched for an earlier run
 
 
 class RunFolder:
@@ -45,6 +51,25 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         (self.folder / "samples").mkdir(exist_ok=True)
 
+    def take_over(self, place: Path, description: dict[str, Any]) -> str:
+        """Copy the run found below `place` into this folder, unless a run is here already; returns what to tell the user."""
+        if (self.folder / "config.json").exists():
+            return f"goes on with the run that is in {self.folder}"
+        found = earlier_run(place, description)
+        if found is None:
+            return f"no earlier run below {place}"
+        part = self.folder.with_name(f".{self.folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        for path in found.rglob("*"):
+            target = part / path.relative_to(found)
+            if path.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)  # the content alone: the original may be write-protected
+        if self.folder.exists():
+            self.folder.rmdir()
+        part.rename(self.folder)
+        return f"takes over the run in {found}"
+
     def start_metrics(self, step: int) -> None:
         """Drop the lines after `step`, which a killed run wrote and the resumed one will write again, and begin to append."""
         if not self.leads:
@@ -82,6 +107,53 @@ class RunFolder:
         for file in (self._metrics, self._events):
             if file is not None:
                 file.close()
+
+
+def earlier_run(place: Path, description: dict[str, Any]) -> Path | None:
+    """The folder below `place` that holds a run of this description with a checkpoint, by content; None where no run is.
+
+    Raises
+    ------
+    ValueError
+        Two folders hold it, or there are runs and all of them are others.
+    """
+    same, others = [], []
+    for folder in _folders(place):
+        if (folder / "config.json").is_file() and list_checkpoints(folder / "checkpoints"):
+            try:
+                differences = _differences(json.loads((folder / "config.json").read_text()), description)
+            except ValueError:
+                differences = ["its config.json cannot be read"]
+            if differences:
+                others.append(f"{folder} ({'; '.join(differences)})")
+            else:
+                same.append(folder)
+    if len(same) > 1:
+        names = ", ".join(map(str, same))
+        raise ValueError(f"{len(same)} earlier runs to go on from: {names}; remove all inputs but the newest")
+    if others and not same:
+        raise ValueError(
+            f"only other runs below {place}: {', '.join(others)}; remove that input to train from scratch, or give its "
+            "recipe to go on with it"
+        )
+    return same[0] if same else None
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    """A folder and those below it, a few levels deep; data sets, which have thousands, are not entered."""
+    level = [place]
+    for _ in range(DEPTH + 1):
+        below: list[Path] = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: entry.name)
+            except OSError:  # absent or not ours to read
+                continue
+            yield folder
+            if not any(entry.name == "wnids.txt" for entry in entries):
+                below += [Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        level = below
 
 
 def _step_of(line: str) -> float:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -26,14 +25,11 @@ from .optimizer import make_optimizer
 from .precision import DTYPES, choose_precision
 from .run import RunFolder
 from .schedule import learning_rate
+from .stopping import Interruptions
 
 
 class TrainingDiverged(RuntimeError):
     """The loss or the gradients are no longer numbers."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its state."""
 
 
 class Trainer:
@@ -53,19 +49,24 @@ class Trainer:
         Called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
     about
         What else `config.json` should say, such as the data's name.
+    earlier
+        When resuming and the folder holds no run yet: take over the one found below this folder, which may be read-only.
+    max_minutes
+        Save and stop after this time, counted from the start of the training; `train` then raises `TimeLimitReached`.
 
     Raises
     ------
     FileExistsError
         The folder holds a run already and `resume` is off.
     ValueError
-        The folder's run had another model or recipe.
+        The folder's run had another model or recipe, or `earlier` holds another run or several.
     """
 
     def __init__(
         self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
         resume: bool = False, world: World | None = None, device: torch.device | str = "cpu",
         sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
+        earlier: str | Path | None = None, max_minutes: float | None = None,
     ):  # fmt: skip
         self.world, self.device, self.config, self.sample = world or World(), torch.device(device), config, sample
         shape: MAEConfig = model.config
@@ -80,10 +81,17 @@ class Trainer:
         self.seconds = 0.0  # spent in training, over all sessions of the run
         self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps since the last line of metrics
         self._saved_at = -1
+        if max_minutes is not None and max_minutes <= 0:
+            raise ValueError(f"max_minutes must be positive, got {max_minutes}")
+        self.max_minutes = max_minutes
 
         self.run = RunFolder(Path(folder), leads=self.world.leads)
         description = {"model": asdict(shape), "train": asdict(config), **(about or {})}
-        self.run.open(json.loads(json.dumps(description)), resume)
+        description = json.loads(json.dumps(description))
+        if resume and earlier is not None and self.world.leads:
+            self.announce(self.run.take_over(Path(earlier), description))
+        self.run.open(description, resume)
+        self.world.wait()  # nobody reads the folder before it is complete
         self.announce(self._resume() if resume else "from scratch")
         self.run.start_metrics(self.step)
 
@@ -99,7 +107,7 @@ class Trainer:
         Raises
         ------
         Stopped
-            After Ctrl-C or SIGTERM, once the state is saved.
+            After Ctrl-C or SIGTERM, once the state is saved; `TimeLimitReached` when the time is up.
         TrainingDiverged
             The loss became NaN or infinite.
         """
@@ -109,8 +117,8 @@ class Trainer:
             total=self.total_steps, initial=self.step, desc="training", unit="step", dynamic_ncols=True,
             disable=not (interactive and self.world.leads),
         )  # fmt: skip
-        with _StopSignal() as stop, bar:
-            start, saved = time.monotonic(), time.monotonic()
+        with Interruptions(self.config.checkpoint_minutes, self.max_minutes, self.world, self.device) as asked, bar:
+            start = time.monotonic()
             since, since_step, before = start, self.step, self.seconds
             while self.step < self.total_steps:
                 lr = self.train_step()
@@ -133,15 +141,13 @@ class Trainer:
                             )
                         since, since_step = now, self.step
                         self._sample(self.step // per_epoch)
-                due = time.monotonic() - saved > self.config.checkpoint_minutes * 60 > 0
-                if epoch_ends or due or stop.requested:
+                save, stop = asked.after_step(self.step, epoch_ends)
+                if save:
                     self.save()
-                    saved = time.monotonic()
-                if stop.requested and self.step < self.total_steps:
-                    self.announce(
-                        f"stopped after step {self.step} of {self.total_steps}; --resume auto goes on from here"
-                    )
-                    raise Stopped(f"stopped after step {self.step}")
+                if stop and self.step < self.total_steps:
+                    reason = f"stopped after step {self.step} of {self.total_steps}"
+                    self.announce(f"{reason}; --resume auto goes on from here")
+                    raise stop(reason)
         path = self.run.folder / "model.safetensors"
         if self.world.leads:
             save_model(self.model, path)
@@ -242,27 +248,3 @@ class Trainer:
         """Print a line, from the leading process only."""
         if self.world.leads:
             tqdm.write(text)
-
-
-class _StopSignal:
-    """Turns the first Ctrl-C or SIGTERM into a flag, so that the step at hand is finished and saved; a second one interrupts."""
-
-    requested = False
-
-    def __enter__(self) -> "_StopSignal":
-        self._previous: dict[int, Any] = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
-        except ValueError:
-            pass  # not the main thread: signals stay with whoever has them
-        return self
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
