@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,6 +16,36 @@ def describe_hardware() -> str:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return f"{len(names)} x {names[0]}" if len(set(names)) == 1 else ", ".join(names)
     return f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+ADVICE = "on Kaggle choose Settings, Accelerator, GPU T4 x2; without a GPU keep the smoke scale"
+# A real operation on every card: a P100 is listed as available and fails at its first one.
+PROBE = """
+import torch
+for index in range(torch.cuda.device_count()):
+    print(torch.cuda.get_device_name(index), flush=True)
+    x = torch.randn(64, 64, device=f"cuda:{index}", dtype=torch.float16, requires_grad=True)
+    (x @ x).float().square().mean().backward()
+    assert x.grad.isfinite().all()
+"""
+
+
+def usable_accelerators(probe: str = PROBE) -> list[str]:
+    """Names of the GPUs, each of which has computed something just now, in a process of its own.
+
+    Raises
+    ------
+    RuntimeError
+        There is none, or one that is listed fails at its first operation; with the remedy.
+    """
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    names = done.stdout.splitlines()
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise RuntimeError(f"the accelerator {names[-1] if names else ''} is there but unusable ({reason}): {ADVICE}")
+    if not names:
+        raise RuntimeError(f"no accelerator: {ADVICE}")
+    return names
 
 
 def describe_software() -> str:

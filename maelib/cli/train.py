@@ -9,6 +9,7 @@ from typing import Any
 
 from ..model import PRESETS, MAEConfig, MaskedAutoencoder
 from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
+from ..training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
 from .common import UsageError, add_data, load_data, print_scores
 
 HELP = "train a masked autoencoder; ends with a picture and its figures"
@@ -16,7 +17,8 @@ EXAMPLES = """  maelib train --preset-minute                   see the whole pat
   maelib train --out runs/mine --epochs 5        Tiny ImageNet, five epochs
   maelib train --out runs/mine --resume auto     go on after an interruption
   maelib train --data ~/photos --out runs/ours --set decoder_depth=4
-  torchrun --standalone --nproc_per_node=2 -m maelib train --out runs/two    on two GPUs
+  torchrun --standalone --nproc_per_node=2 -m maelib train --preset-article --out runs/two    on two GPUs
+  maelib train --preset-article --out runs/mine --resume auto --resume-from /kaggle/input --max-minutes 660
 """
 # A small model that learns in a minute on two cores from the ten shipped pictures, to see the whole path work.
 MINUTE_MODEL: Any = {
@@ -42,16 +44,24 @@ MINUTE_REPEATS = 3600  # each shipped picture, cropped anew each time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/mae"), help="run folder")
-    parser.add_argument("--model", default="mae_tiny_patch4_64", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--model", default=None,
+                        help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
                        help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
     parser.add_argument(
         "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
     )
+    parser.add_argument("--resume-from", type=Path, default=None, metavar="FOLDER",
+                        help="with --resume auto and no run in --out yet: take over the one below this folder")  # fmt: skip
+    parser.add_argument("--max-minutes", type=float, default=None,
+                        help="save and stop after so many minutes of training; no limit if left out")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
     parser.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
-    parser.add_argument("--preset-minute", action="store_true",
-                       help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
+    preset = parser.add_mutually_exclusive_group()
+    preset.add_argument("--preset-minute", action="store_true",
+                        help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
+    preset.add_argument("--preset-article", action="store_true",
+                        help="the article's model and recipe: 25 epochs of Tiny ImageNet, hours on two T4s")  # fmt: skip
     parser.add_argument(
         "--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end"
     )
@@ -63,10 +73,13 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from ..evaluation import contact_sheet, reconstruct
-    from ..training import Stopped, Trainer
+    from ..training import Stopped, TimeLimitReached, Trainer
     from ..training.distributed import join_world, leave_world
 
-    recipe = replace(TrainConfig(), **MINUTE_RECIPE) if args.preset_minute else TrainConfig()
+    recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
+    if args.preset_minute:
+        recipe = replace(recipe, **MINUTE_RECIPE)
+    args.model = args.model or (ARTICLE_MODEL if args.preset_article else "mae_tiny_patch4_64")
     chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
     overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
     try:
@@ -74,6 +87,10 @@ def run(args: argparse.Namespace) -> None:
         if args.model not in PRESETS:
             raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
         shape = replace(PRESETS[args.model], **overrides)
+        if args.resume_from and args.resume != "auto":
+            raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
+        if args.max_minutes is not None and args.max_minutes <= 0:
+            raise ValueError(f"--max-minutes must be positive, got {args.max_minutes}")
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     if args.preset_minute and args.data == "tiny-imagenet":
@@ -106,9 +123,12 @@ def run(args: argparse.Namespace) -> None:
                 [reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]
             ),
             about={"name": args.model, "data": args.data if known else Path(args.data).name},
+            earlier=args.resume_from, max_minutes=args.max_minutes,
         )  # fmt: skip
         try:
             path = trainer.train()
+        except TimeLimitReached:
+            return  # as asked: the trainer has said how to go on
         except Stopped as stopped:
             raise RuntimeError(f"{stopped}; the same command with --resume auto goes on") from None
         if world.leads:

@@ -1,0 +1,233 @@
+"""Runs with a limit: they stop in time, go on from a folder that cannot be written, and never choose between two runs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL
+from torch.nn import functional as F
+
+from maelib import MaskedAutoencoder, create_model, hardware, transformer
+from maelib.cli import main
+from maelib.training import Stopped, TimeLimitReached, TrainConfig, Trainer, stopping
+from maelib.training.distributed import World
+from maelib.training.memory import step_memory
+from maelib.training.run import earlier_run
+from maelib.training.stopping import AGREE_EVERY, Interruptions
+
+RECIPE = TrainConfig(epochs=4, batch_size=16, base_lr=0.02, log_every=1, precision="fp32", sample_epochs=0)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets, in seconds."""
+    time = [0.0]
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: time[0])
+    return time
+
+
+def trainer(pictures, folder, recipe=RECIPE, **options) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(MaskedAutoencoder(SMALL), pictures, recipe, folder, resume=True, **options)
+
+
+def session(pictures, folder, steps=None, **options) -> None:
+    """Train to the end, or until the time is up after so many steps."""
+    run = trainer(pictures, folder, **options)
+    if steps is None:
+        run.train()
+        return
+    run.max_minutes = 1
+    step = run.train_step
+
+    def slow() -> float:
+        if run.step == steps - 1:
+            stopping.time.monotonic = lambda: 1e9
+        return step()
+
+    run.train_step = slow
+    with pytest.raises(TimeLimitReached, match=f"stopped after step {steps} of 12"):
+        run.train()
+
+
+def protect(folder: Path) -> None:
+    """Nobody may write there, as in Kaggle's inputs (root may all the same, hence the copies' modes are checked too)."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.chmod(0o444 if path.is_file() else 0o555)
+    folder.chmod(0o555)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_run_cut_by_its_limit_goes_on_from_a_read_only_copy_and_ends_bit_identical(pictures, tmp_path, capsys):
+    session(pictures, tmp_path / "whole")
+    session(pictures, tmp_path / "first", steps=5)
+    place = tmp_path / "input/notebooks/somebody/kernel"
+    shutil.copytree(tmp_path / "first", place / "runs/mine")
+    protect(tmp_path / "input")
+    capsys.readouterr()
+    stopping.time.monotonic = lambda: 0.0
+    session(pictures, tmp_path / "second", earlier=tmp_path / "input")
+    said = capsys.readouterr().out
+    assert f"takes over the run in {place / 'runs/mine'}" in said
+    assert "resumes at epoch 1.67 of 4 (step 5)" in said
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert all(os.stat(path).st_mode & 0o200 for path in (tmp_path / "second").rglob("*"))
+
+
+def test_where_there_is_a_run_already_no_other_is_taken_over(pictures, tmp_path, capsys):
+    session(pictures, tmp_path / "old")
+    trainer(pictures, tmp_path / "new", earlier=tmp_path / "nothing")
+    assert "no earlier run below" in capsys.readouterr().out
+    trainer(pictures, tmp_path / "new", earlier=tmp_path)
+    said = capsys.readouterr().out
+    assert "goes on with the run that is in" in said
+    assert "from scratch: no checkpoint in" in said
+
+
+def test_two_candidates_and_other_runs_are_refused(pictures, tmp_path):
+    session(pictures, tmp_path / "input/a/run")
+    shutil.copytree(tmp_path / "input/a", tmp_path / "input/b")
+    with pytest.raises(ValueError, match=r"2 earlier runs to go on from: .*a/run, .*b/run; remove all inputs but"):
+        trainer(pictures, tmp_path / "new", earlier=tmp_path / "input")
+    other = replace(RECIPE, epochs=5)
+    with pytest.raises(ValueError, match=r"only other runs below .*train.epochs was 4, now 5"):
+        trainer(pictures, tmp_path / "new", other, earlier=tmp_path / "input/a")
+    assert not (tmp_path / "new").exists(), "a refusal leaves nothing behind"
+    session(pictures, tmp_path / "input/c/run", recipe=other)
+    shutil.rmtree(tmp_path / "input/b")
+    description = json.loads((tmp_path / "input/a/run/config.json").read_text())
+    assert earlier_run(tmp_path / "input", description) == tmp_path / "input/a/run", "the other run is no candidate"
+
+
+def test_a_folder_without_checkpoints_and_a_data_set_are_no_runs(pictures, tmp_path):
+    session(pictures, tmp_path / "input/run")
+    description = json.loads((tmp_path / "input/run/config.json").read_text())
+    (tmp_path / "input/wnids.txt").touch()  # looks like Tiny ImageNet: its thousands of folders are not walked
+    assert earlier_run(tmp_path / "input", description) is None
+    (tmp_path / "input/wnids.txt").unlink()
+    assert earlier_run(tmp_path / "input", description) is not None
+    shutil.rmtree(tmp_path / "input/run/checkpoints")
+    assert earlier_run(tmp_path / "input", description) is None
+
+
+class Pair(World):
+    """One of two processes, the other of which answers what it is told to."""
+
+    other = (0, 0, 0)
+
+    def most(self, value):
+        return torch.maximum(value, torch.tensor(self.other, dtype=value.dtype))
+
+
+def test_processes_save_and_stop_together_or_not_at_all(clock):
+    pair = Pair(size=2)
+    asked = Interruptions(1.0, 10.0, pair, CPU)
+    clock[0] = 61
+    assert asked.after_step(AGREE_EVERY - 1, False) == (False, None), "due here, but the other has not been asked"
+    assert asked.after_step(AGREE_EVERY, False) == (True, None)
+    assert asked.after_step(2 * AGREE_EVERY, False) == (False, None)
+    Pair.other = (0, 1, 0)
+    assert asked.after_step(3 * AGREE_EVERY, False) == (True, TimeLimitReached), "the other's clock is ahead"
+    Pair.other = (0, 0, 1)
+    assert asked.after_step(4 * AGREE_EVERY, False) == (True, Stopped), "the other got the signal"
+
+
+def test_alone_a_run_answers_after_every_step(clock):
+    with Interruptions(0, None, World(), CPU) as asked:
+        clock[0] = 1e9
+        assert asked.after_step(1, False) == (False, None), "no limit, and no checkpoints by the clock"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.after_step(2, False) == (True, Stopped)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+SHAPE = [f"--set={field}" for field in ("width=16", "heads=1", "depth=1", "decoder_width=16", "decoder_depth=1")]
+SHAPE += ["--set=decoder_heads=1"]
+
+
+def test_two_processes_stop_at_the_limit_with_status_0_and_go_on(tmp_path):
+    """The article's recipe, its shape made small: `torchrun ... -m maelib train --preset-article --max-minutes`."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "maelib"]
+    command = [*launcher, "train", "--preset-article", "--data=samples", "--device=cpu", *SHAPE, "--resume=auto"]
+    command += ["--epochs=500", "--warmup-epochs=0", "--batch-size=8", "--accumulate=2", "--sample-epochs=0"]
+    command += ["--max-minutes=0.02", f"--out={tmp_path / 'run'}", "--no-final-evaluation"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for start in ("from scratch", "resumes at epoch"):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert start in done.stdout
+        assert "--resume auto goes on from here" in done.stdout
+        assert not (tmp_path / "run/model.safetensors").exists()
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["name"] == "mae_base_patch16_224"
+    assert config["model"]["normalize_targets"]
+    assert config["model"]["image_size"] == 224
+    assert config["train"]["accumulate"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume-from", "x"], "--resume-from x needs --resume auto"),
+        (["--max-minutes", "0"], "--max-minutes must be positive, got 0.0"),
+    ],
+)
+def test_options_that_cannot_work_are_bad_usage(arguments, message, capsys):
+    assert main(["train", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+# -- memory and accelerators -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mae_base_patch16_224", {"depth": 2, "decoder_depth": 3}),
+        ("mae_tiny_patch4_64", {}),
+        ("mae_tiny_patch4_64", {"depth": 3, "decoder_depth": 6, "mlp_ratio": 2.0}),
+    ],
+)
+def test_activations_are_what_autograd_keeps(name, changes, monkeypatch):
+    """Per picture, within a tenth: the storages that autograd saves for 3 pictures less those for 1, fused attention."""
+    monkeypatch.setattr(transformer, "attend", F.scaled_dot_product_attention)
+    model = create_model(name, **changes).train()
+
+    def saved(batch: int) -> int:
+        storages, kept = {}, []
+
+        def pack(tensor):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept.append(tensor)  # a freed address would be used again
+            return tensor
+
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        with hooks, torch.autocast("cpu", torch.bfloat16):
+            model(torch.rand(batch, 3, *model.config.hw))
+        return sum(storages.values())
+
+    measured = (saved(3) - saved(1)) / 2
+    assert step_memory(model, 1)["activations"] == pytest.approx(measured, rel=0.1)
+    assert step_memory(model, 1)["state"] == 16 * sum(p.numel() for p in model.parameters())
+
+
+def test_an_accelerator_counts_when_it_computes():
+    assert hardware.usable_accelerators("print('Tesla T4'); print('Tesla T4')") == ["Tesla T4", "Tesla T4"]
+    with pytest.raises(RuntimeError, match=r"no accelerator: on Kaggle choose .* GPU T4 x2"):
+        hardware.usable_accelerators("pass")
+    broken = "print('Tesla P100'); raise RuntimeError('no kernel image is available for execution on the device')"
+    with pytest.raises(RuntimeError, match=r"Tesla P100 is there but unusable \(RuntimeError: no kernel image"):
+        hardware.usable_accelerators(broken)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="no accelerator"):
+            hardware.usable_accelerators()
