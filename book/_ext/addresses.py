@@ -11,7 +11,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-BRANCH = "main"
+from maelib import __version__
 
 
 def project_urls(root: Path) -> dict[str, str]:
@@ -21,8 +21,11 @@ def project_urls(root: Path) -> dict[str, str]:
 
 
 def launch_links(repository: str, notebook: str) -> dict[str, str]:
-    """Where a click opens a notebook (its path in the repository), by platform."""
-    on_github = f"{repository}/blob/{BRANCH}/{notebook}"
+    """Where a click opens a notebook (its path in the repository), by platform.
+
+    The pages of a version open the notebooks of that version: they install the package of the same tag.
+    """
+    on_github = f"{repository}/blob/v{__version__}/{notebook}"
     return {
         "Kaggle": f"https://www.kaggle.com/kernels/welcome?src={on_github}",
         "Colab": on_github.replace("https://github.com", "https://colab.research.google.com/github"),
