@@ -1,0 +1,42 @@
+"""MaskExplorer: what a mask leaves, and how far its neighbours' average gets (chapter 02)."""
+
+from typing import Any
+
+from ..masking import STRATEGIES
+from . import scene
+from .base import Explorer, Rendered, buttons, slider
+from .pictures import to_uint8
+
+
+class MaskExplorer(Explorer):
+    """Choose a ratio, a strategy and a seed; see what stays visible, and the Gaussian average of it."""
+
+    name = "mask"
+
+    def build_controls(self) -> dict[str, Any]:
+        return {
+            "ratio": slider("hidden %", 75, 0, scene.RATIO_MAX, 5, "per cent of the patches that is hidden"),
+            "strategy": buttons("strategy", STRATEGIES, "random", "how the hidden patches are chosen"),
+            "seed": slider("seed", 0, 0, 2, about="another mask of the same kind"),
+        }
+
+    def build_images(self) -> dict[str, tuple[str, str]]:
+        return {
+            "masked": ("the photograph with its hidden patches gray", "320px"),
+            "filled": ("the hidden patches filled by an average of the visible pixels around them", "320px"),
+        }
+
+    def render(self, state: dict[str, Any]) -> Rendered:
+        config = scene.embedded_model().config
+        picture = scene.DEFAULT | state
+        filled = scene.baseline_of(scene.unfilled(picture, config))
+        scores = filled.metrics()
+        hidden, patches = int(filled.mask.sum()), filled.mask.size
+        psnr = scores["masked"]["psnr"] if hidden else None
+        numbers = {"hidden": hidden, "patches": patches, "gaussian_masked_psnr": psnr}
+        figure = "nothing is hidden" if psnr is None else f"{psnr:.2f} dB on the hidden pixels (protocol masked)"
+        text = (
+            f"<p>{hidden} of {patches} patches hidden, {patches - hidden} visible. "
+            f"Average of the neighbours: {figure}.</p>"
+        )
+        return Rendered({"masked": to_uint8(filled.masked), "filled": to_uint8(filled.pasted)}, numbers, text)

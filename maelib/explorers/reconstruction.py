@@ -1,0 +1,180 @@
+"""ReconstructionExplorer: hide what you like of a picture, and see what the model makes of the rest (chapters 00 and 09)."""
+
+import base64
+from typing import Any
+
+import ipywidgets as W
+
+from ..datasets import PictureError, samples
+from . import scene
+from .base import Explorer, Rendered, buttons, described, row, slider
+
+SEEDS = 1000
+ENLARGE = 4  # of the picture that is saved
+
+
+class ReconstructionExplorer(Explorer):
+    """Picture, ratio, strategy, seed or a mask by hand; views, figures with their protocols, own pictures, saving."""
+
+    name = "reconstruction"
+    plain_height = 390
+
+    def __init__(self) -> None:
+        self.own = ""  # the reader's picture, as `scene.own_picture` makes it
+        self.model = scene.embedded_model()
+        super().__init__()
+
+    def build_controls(self) -> dict[str, Any]:
+        start = scene.DEFAULT
+        sample = buttons("picture", [(n.replace("_", " "), n) for n in samples()], start["sample"], "shipped pictures")
+        ratio = slider("hidden %", start["ratio"], 0, scene.RATIO_MAX, about="per cent of the patches that is hidden")
+        controls = {
+            "sample": sample,
+            "view": buttons("view", scene.VIEWS, start["view"], "which picture is shown"),
+            "ratio": ratio,
+            "strategy": buttons("strategy", scene.STRATEGIES, start["strategy"], "how the hidden patches are chosen"),
+            "seed": slider("seed", start["seed"], 0, SEEDS - 1, about="another mask of the same kind"),
+        }
+        self.play = W.Play(value=start["ratio"], min=0, max=scene.RATIO_MAX, step=5, interval=400)
+        self.link = W.jslink((self.play, "value"), (ratio, "value"))
+        self.renew = described(W.Button(description="new mask", icon="random"), "draw another mask")
+        self.clear = described(W.Button(description="clear", icon="eraser"), "show every square of the mask by hand")
+        self.upload = described(W.FileUpload(accept="image/*", description="your picture"), "open a picture of yours")
+        self.save = W.HTML()
+        self.cells = _cells()
+        size = f"repeat({scene.HAND}, 1.8rem)"
+        self.hand = W.GridBox(self.cells, layout=W.Layout(grid_template_columns=size, grid_gap="1px"))
+        for role in ("play", "renew", "clear", "upload", "save", "hand"):
+            getattr(self, role).add_class(f"maelib-role-{role}")
+        self.renew.on_click(self._renew)
+        self.clear.on_click(self._clear)
+        self.upload.observe(self._upload, "value")
+        for cell in self.cells:
+            cell.observe(self._pressed, "value")
+        controls["strategy"].observe(self._strategy, "value")
+        sample.observe(self._sample, "value")
+        return controls
+
+    def build_images(self) -> dict[str, tuple[str, str]]:
+        about = "the chosen view; side by side: original and masked above, raw and pasted prediction below"
+        return {"picture": (about, "390px")}
+
+    def arrange(self) -> list[W.Widget]:
+        c = self.controls
+        legend = W.HTML("<p>mask by hand: a pressed square is hidden</p>")
+        sliders = [row([c["ratio"], self.play]), c["strategy"], row([c["seed"], self.renew]), c["view"]]
+        right = W.VBox([*sliders, legend, row([self.hand, self.clear]), row([self.upload, self.save])])
+        left = W.VBox([self.images["picture"], self.text])
+        return [c["sample"], row([left, right])]
+
+    def extra_style(self) -> str:
+        rules = [
+            ".maelib-role-sample button { background-repeat: no-repeat; background-position: center 4px; "
+            "padding-top: 52px; height: auto; min-width: 62px; line-height: 1.6; }",
+            ".maelib-role-sample .widget-toggle-buttons, .maelib-role-sample > div { flex-wrap: wrap; }",
+            ".maelib-cell { margin: 0; padding: 0; border: 1px solid #888; }",
+            ".maelib-cell.mod-active { background: #0072b2; }",
+        ]
+        for i, name in enumerate(samples(), 1):
+            picture = base64.b64encode(scene.thumbnail(name)).decode()
+            address = f"url(data:image/jpeg;base64,{picture})"
+            rules.append(f".maelib-role-sample button:nth-of-type({i}) {{ background-image: {address}; }}")
+        return "\n".join(rules)
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        values = {role: control.value for role, control in self.controls.items()}
+        values["sample"] = values["sample"] or "own"
+        values["hand"] = "".join("1" if cell.value else "0" for cell in self.cells)
+        return {key: {**values, "own": self.own}[key] for key in scene.DEFAULT}
+
+    def choose(self, state: dict[str, Any]) -> None:
+        """Set several controls at once; ValueError for a state that cannot be."""
+        state = scene.check(self.state() | state)
+        with self.waiting():
+            self.own = state["own"]
+            for cell, value in zip(self.cells, state["hand"], strict=True):
+                cell.value = value == "1"
+            for role, control in self.controls.items():
+                control.value = None if (role, state[role]) == ("sample", "own") else state[role]
+
+    def published_states(self) -> list[dict[str, Any]]:
+        """The first state, and a sweep through the ratios; the page's model computes the others."""
+        return [scene.DEFAULT, *(scene.DEFAULT | {"ratio": ratio} for ratio in range(0, scene.RATIO_MAX + 1, 5))]
+
+    def render(self, state: dict[str, Any]) -> Rendered:
+        r = scene.reconstruction_of(self.model, state)
+        found = scene.figures(r)
+        text = scene.figures_html(found, int(r.mask.sum()), r.mask.size)
+        return Rendered({"picture": scene.views(r)[state["view"]]}, scene.numbers(found, r.mask), text)
+
+    def shown(self, rendered: Rendered) -> None:
+        content = base64.b64encode(scene.png(rendered.pictures["picture"], ENLARGE)).decode()
+        self.save.value = (
+            f'<a download="reconstruction.png" href="data:image/png;base64,{content}">save the picture as PNG</a>'
+        )
+
+    # -- what the other controls do ------------------------------------------------------------------------------
+
+    def _renew(self, button: Any = None) -> None:
+        with self.waiting():
+            if self.controls["strategy"].value == "hand":
+                self.controls["strategy"].value = "random"
+            self.controls["seed"].value = (self.controls["seed"].value + 1) % SEEDS
+
+    def _clear(self, button: Any = None) -> None:
+        with self.waiting():
+            for cell in self.cells:
+                cell.value = False
+            if self.controls["strategy"].value == "hand":
+                self.controls["strategy"].value = "random"
+
+    def _pressed(self, change: Any) -> None:
+        if not self._waiting:  # else it is the program that presses
+            with self.waiting():
+                self.controls["strategy"].value = "hand"
+
+    def _strategy(self, change: Any) -> None:
+        for widget in (self.controls["ratio"], self.controls["seed"], self.play):
+            widget.disabled = change["new"] == "hand"
+
+    def _sample(self, change: Any) -> None:
+        if change["new"] is not None:
+            self.own = ""
+
+    def _upload(self, change: Any) -> None:
+        """Take the reader's file; whatever is wrong with it is said in a sentence, and everything stays as it was."""
+        files = self.upload.value
+        if not files:
+            return
+        content = (next(iter(files.values())) if isinstance(files, dict) else files[0])["content"]
+        self._forget_upload()
+        try:
+            self.own = scene.own_picture(content, self.model.config)
+        except PictureError as error:
+            self.say(str(error))
+            return
+        with self.waiting():
+            self.controls["sample"].value = None
+
+    def _forget_upload(self) -> None:
+        """So that the file does not travel with the notebook, and can be chosen again."""
+        if isinstance(self.upload.value, dict):  # ipywidgets 7
+            self.upload.metadata, self.upload.data = [], []
+            self.upload._counter = 0
+        else:
+            self.upload.value = ()
+
+
+def _cells() -> list[W.ToggleButton]:
+    """The squares of the mask by hand, row by row; they share one look."""
+    layout, style = W.Layout(width="100%", height="1.8rem"), W.ToggleButton().style
+    cells = []
+    for i in range(scene.HAND**2):
+        where = f"row {i // scene.HAND + 1}, column {i % scene.HAND + 1}"
+        cell = W.ToggleButton(tooltip=where, layout=layout)
+        if style is not None:
+            cell.style = style
+        cells.append(cell.add_class("maelib-cell"))
+    return cells

@@ -1,0 +1,195 @@
+"""The reconstruction explorer without its widgets: a state goes in, pictures and figures come out.
+
+The explorer and the web application both call these functions. A state is flat and goes through JSON:
+
+- `sample`: the name of a shipped picture, or "own";
+- `own`: the reader's picture at the model's size, a PNG in base64, or "";
+- `ratio`: per cent of the patches that is hidden; `strategy`; `seed`;
+- `hand`: with the strategy "hand", 8 x 8 cells row by row, "1" for hidden;
+- `view`: which picture is shown.
+"""
+
+import base64
+import io
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..datasets import PictureError, fit_square, read_picture, sample_path, samples
+from ..evaluation import FILLS, Reconstruction, reconstruct
+from ..evaluation.reconstruction import picture_for
+from ..masking import STRATEGIES as RULES
+from ..masking import num_visible, seeded_noise, split_by_noise
+from ..model import MAEConfig, MaskedAutoencoder
+from ..weights import load_model
+from .pictures import COLOURS as ERROR_COLOURS
+from .pictures import GAP, heat, png, tile, to_uint8
+
+__all__ = [
+    "DEFAULT", "EMBEDDED", "ERROR_COLOURS", "ERROR_LIMIT", "GAP", "HAND", "MAX_BYTES", "MAX_PIXELS", "RATIO_MAX",
+    "STRATEGIES", "VIEWS", "baseline_of", "check", "embedded_model", "figures", "figures_html", "mask_of", "numbers",
+    "own_picture", "pixels_of", "png", "reconstruction_of", "thumbnail", "unfilled", "views",
+]  # fmt: skip
+
+EMBEDDED = "mae_tiny_patch4_64"
+STRATEGIES = (*RULES, "hand")
+VIEWS = ("side by side", "masked", "raw", "pasted", "error", "original")
+RATIO_MAX = 95  # per cent
+HAND = 8  # cells in a row and in a column of a mask by hand
+ERROR_LIMIT = 0.5  # the error that gets the brightest colour, on the scale of pixels in [0, 1]
+MAX_PIXELS, MAX_BYTES = 64_000_000, 40_000_000  # of an own picture: a telephone's has 50 million pixels
+DEFAULT: dict[str, Any] = {
+    "sample": "chelsea", "own": "", "ratio": 75, "strategy": "random", "seed": 0, "hand": "0" * HAND**2,
+    "view": "side by side",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def embedded_model() -> MaskedAutoencoder:
+    """The trained model that comes with the project, loaded once."""
+    return load_model(EMBEDDED)
+
+
+def check(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with what is missing taken from `DEFAULT`; ValueError says what cannot be."""
+    if unknown := set(state) - DEFAULT.keys():
+        raise ValueError(f"a state has {', '.join(DEFAULT)}, not {', '.join(sorted(unknown))}")
+    state = DEFAULT | state
+    for key, allowed in (("sample", (*samples(), "own")), ("strategy", STRATEGIES), ("view", VIEWS)):
+        if state[key] not in allowed:
+            raise ValueError(f"{key} must be one of {', '.join(allowed)}, got {state[key]!r}")
+    if not 0 <= state["ratio"] <= RATIO_MAX:
+        raise ValueError(f"ratio must be from 0 to {RATIO_MAX} per cent, got {state['ratio']}")
+    if len(state["hand"]) != HAND**2 or set(state["hand"]) - {"0", "1"}:
+        raise ValueError(f"hand must be {HAND**2} characters 0 or 1, got {state['hand']!r}")
+    if state["strategy"] == "hand" and "0" not in state["hand"]:
+        raise ValueError("every square is hidden: leave at least one visible, the model has nothing to go on")
+    if state["sample"] == "own" and not state["own"]:
+        raise ValueError("there is no picture of yours yet: upload one first")
+    return state
+
+
+def own_picture(
+    content: bytes | memoryview, config: MAEConfig, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> str:
+    """The reader's file as the `own` of a state: a PNG at the model's size in base64.
+
+    Raises
+    ------
+    PictureError
+        Empty, not a picture, damaged, truncated, or too large, in one sentence.
+    """
+    if len(content) > max_bytes:
+        raise PictureError(
+            f"the upload has {len(content) / 1e6:.1f} MB, more than {max_bytes / 1e6:.1f} MB: make it smaller first"
+        )
+    pixels = picture_for(read_picture(bytes(content), max_pixels), config)
+    return base64.b64encode(png(to_uint8(pixels))).decode()
+
+
+def pixels_of(state: dict[str, Any], config: MAEConfig) -> np.ndarray:
+    """The picture of a state at the model's size: (H, W, C) float32 in [0, 1]."""
+    if state["sample"] == "own":
+        return picture_for(base64.b64decode(state["own"]), config)
+    return _sample_pixels(state["sample"], config)
+
+
+@lru_cache(maxsize=64)
+def _sample_pixels(name: str, config: MAEConfig) -> np.ndarray:
+    pixels = picture_for(sample_path(name), config)
+    pixels.flags.writeable = False  # everyone gets the same array
+    return pixels
+
+
+def thumbnail(name: str, side: int = 48) -> bytes:
+    """A shipped picture as a small JPEG file."""
+    file = io.BytesIO()
+    fit_square(Image.open(sample_path(name)).convert("RGB"), side).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def mask_of(state: dict[str, Any], grid: tuple[int, int]) -> np.ndarray:
+    """Which patches a state hides: (rows, columns) bool, True = hidden."""
+    if state["strategy"] == "hand":
+        cells = np.array(list(state["hand"])).reshape(HAND, HAND) == "1"
+        row, column = np.arange(grid[0]) * HAND // grid[0], np.arange(grid[1]) * HAND // grid[1]
+        return cells[row][:, column]
+    keep = num_visible(grid[0] * grid[1], state["ratio"] / 100)
+    noise = seeded_noise(grid, state["seed"], state["strategy"])
+    return split_by_noise(noise, keep).mask.reshape(grid).numpy()
+
+
+def unfilled(state: dict[str, Any], config: MAEConfig) -> Reconstruction:
+    """The picture and the mask of a state, nothing predicted yet: what was hidden is as it was."""
+    state = check(state)
+    pixels = pixels_of(state, config)
+    return Reconstruction(pixels, pixels, mask_of(state, config.grid))
+
+
+def reconstruction_of(model: MaskedAutoencoder, state: dict[str, Any]) -> Reconstruction:
+    """What the model makes of a state; ValueError for a state that cannot be."""
+    state = check(state)
+    return reconstruct(model, pixels_of(state, model.config), mask=mask_of(state, model.config.grid))
+
+
+def baseline_of(reconstruction: Reconstruction) -> Reconstruction:
+    """The same picture under the same mask, filled by the Gaussian average of the visible pixels: nothing is learned."""
+    picture = torch.from_numpy(reconstruction.original.transpose(2, 0, 1).copy())[None]
+    visible = torch.from_numpy(~reconstruction.hidden)[None, None].float()
+    patch_size = len(reconstruction.original) // len(reconstruction.mask)
+    filled = FILLS["gaussian"](picture, visible, patch_size)[0].permute(1, 2, 0).numpy()
+    return Reconstruction(reconstruction.original, filled, reconstruction.mask)
+
+
+def views(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
+    """Every view: (H, W, 3) uint8. The error is that of the pasted picture, its root mean square over the channels."""
+    r = reconstruction
+    four = {name: to_uint8(getattr(r, name)) for name in ("original", "masked", "raw", "pasted")}
+    error = np.sqrt(np.square(r.pasted - r.original).mean(axis=2))
+    return four | {"error": heat(error, ERROR_LIMIT), "side by side": tile(list(four.values()), columns=2)}
+
+
+def figures(reconstruction: Reconstruction) -> dict[str, dict[str, dict[str, float]]]:
+    """PSNR (dB) and SSIM by protocol, of the model and of the Gaussian average: `{"model": {protocol: ...}, "gaussian": ...}`."""
+    return {"model": reconstruction.metrics(), "gaussian": baseline_of(reconstruction).metrics()}
+
+
+def numbers(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray) -> dict[str, float | None]:
+    """Figures in one level, such as `model_masked_psnr`; None where nothing was hidden."""
+    flat: dict[str, float | None] = {"hidden": int(mask.sum()), "patches": mask.size}
+    for who, protocols in found.items():
+        flat[f"{who}_masked_psnr"] = protocols.get("masked", {}).get("psnr")
+        flat[f"{who}_pasted_psnr"] = protocols["pasted"]["psnr"]
+        flat[f"{who}_pasted_ssim"] = protocols["pasted"]["ssim"]
+    return flat
+
+
+PROTOCOL_TITLES = {
+    "masked": "masked: hidden pixels only", "pasted": "pasted: whole picture", "article": "article: pasted, with an oracle"
+}  # fmt: skip
+ROW_TITLES = {"model": "the model", "gaussian": "average of the neighbours, nothing learned"}
+
+
+def figures_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int) -> str:
+    """How many patches are hidden, and a table of the figures with their protocols."""
+    protocols = [name for name in PROTOCOL_TITLES if name in found["model"] or name == "masked"]
+    rows = "".join(
+        f'<tr><th scope="row">{ROW_TITLES[who]}</th>'
+        + "".join(f"<td>{_cell(by_protocol.get(name))}</td>" for name in protocols)
+        + "</tr>"
+        for who, by_protocol in found.items()
+    )
+    heads = "".join(f'<th scope="col">{PROTOCOL_TITLES[name]}</th>' for name in protocols)
+    return (
+        f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>"
+        f'<table class="maelib-figures"><tr><td></td>{heads}</tr>{rows}</table>'
+    )
+
+
+def _cell(values: dict[str, float] | None) -> str:
+    if values is None:
+        return "–"
+    return f"{values['psnr']:.2f} dB" + (f", SSIM {values['ssim']:.3f}" if "ssim" in values else "")
