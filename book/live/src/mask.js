@@ -1,0 +1,71 @@
+// Which patches stay visible: maelib/masking.py, number for number.
+
+/** `count` integers of 24 bits from the generator mulberry32, beginning after `skip` of them. */
+export function seededIntegers(seed, count, skip = 0) {
+  const numbers = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const a = (seed + Math.imul(0x6d2b79f5, skip + i + 1)) | 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    numbers[i] = (t ^ (t >>> 14)) >>> 8;
+  }
+  return numbers;
+}
+
+/** K = max(1, int(N (1 - ratio))). */
+export const numVisible = (patches, ratio) => Math.max(1, Math.trunc(patches * (1 - ratio)));
+
+/** Noise of a strategy for a grid [rows, columns]: one whole number a patch, the order is what counts. */
+export function seededNoise(grid, seed = 0, strategy = 'random') {
+  const [rows, columns] = grid;
+  const stream = seededIntegers(seed, rows * columns);
+  if (strategy === 'random') return stream;
+  const [a, b, c, d] = seededIntegers(seed + 1, 4);
+  const key = KEYS[strategy]?.({ rows, columns, a, b, c, d });
+  if (!key) throw new Error(`unknown strategy ${strategy}`);
+  return stream.map((tie, i) => {
+    const value = key(Math.floor(i / columns), i % columns);
+    return Math.min(value, 4095) * 4096 + Math.floor(tie / 4096);
+  });
+}
+
+const KEYS = {
+  block: ({ rows, columns, a, b, c, d }) => {
+    const [tall, wide] = [2 + (c % 3), 2 + (d % 3)];
+    return (row, column) => {
+      const distance = Math.max(Math.abs(row - (a % rows)) * wide, Math.abs(column - (b % columns)) * tall);
+      return 4095 - Math.min(distance, 4095);
+    };
+  },
+  grid: ({ a, b }) => (row, column) => bayer(row + (a % 16), column + (b % 16)),
+  half: ({ rows, columns, a }) => (row, column) => [row, rows - 1 - row, column, columns - 1 - column][a % 4],
+};
+
+/** Value of the 16 x 16 Bayer matrix, 0 to 255. */
+function bayer(row, column) {
+  let value = 0;
+  for (let bit = 0; bit < 4; bit++) {
+    value |= (((row ^ column) >> bit) & 1) << (7 - 2 * bit);
+    value |= ((row >> bit) & 1) << (6 - 2 * bit);
+  }
+  return value;
+}
+
+/** Keep the `keep` patches with the lowest noise visible: one byte a patch, 1 = hidden. */
+export function hideByNoise(noise, keep) {
+  const order = [...noise.keys()].sort((i, j) => noise[i] - noise[j] || i - j);
+  const hidden = new Uint8Array(noise.length);
+  for (const i of order.slice(keep)) hidden[i] = 1;
+  return hidden;
+}
+
+/** The mask by hand: `cells` x `cells` squares, "1" = hidden, over a grid of patches. */
+export function hideByHand(text, cells, [rows, columns]) {
+  const hidden = new Uint8Array(rows * columns);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      const cell = Math.floor((row * cells) / rows) * cells + Math.floor((column * cells) / columns);
+      hidden[row * columns + column] = text[cell] === '1' ? 1 : 0;
+    }
+  return hidden;
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gaussian } from '../src/baseline.js';
+import { psnr, ssim } from '../src/metrics.js';
+import { patchify, pixelMask, unpatchify } from '../src/patches.js';
+import { figures, figuresHtml, maskOf, reconstruction, view } from '../src/scene.js';
+import { difference, picture, values } from './values.js';
+
+test('patchify agrees with Python, unpatchify is its inverse', () => {
+  for (const { image, size, patches } of values.patches) {
+    const { height, width, channels, data } = picture(image);
+    const found = patchify({ height, width, channels, data }, size);
+    assert.equal(difference(found, Float32Array.from(patches)), 0);
+    assert.equal(difference(unpatchify(found, height, width, channels, size).data, data), 0);
+  }
+});
+
+test('PSNR and SSIM are those of scikit-image', () => {
+  for (const { a, b, where, psnr: p, masked, ssim: s } of values.metrics) {
+    const [x, y] = [picture(a), picture(b)];
+    assert.ok(Math.abs(psnr(x, y) - p) < 1e-3, `PSNR ${psnr(x, y)}, scikit-image ${p}`);
+    assert.ok(Math.abs(psnr(x, y, where) - masked) < 1e-3);
+    assert.ok(Math.abs(ssim(x, y) - s) < 1e-4, `SSIM ${ssim(x, y)}, scikit-image ${s}`);
+  }
+});
+
+test('the Gaussian average is that of Python', () => {
+  for (const { image, hidden, filled } of values.baseline)
+    assert.ok(difference(gaussian(picture(image), hidden).data, filled) < 1e-5);
+});
+
+test('masks of patches become masks of pixels', () => {
+  assert.deepEqual([...pixelMask([1, 0], [1, 2], 2)], [1, 1, 0, 0, 1, 1, 0, 0]);
+});
+
+test('views, figures and text of whole states', () => {
+  for (const { about, state, original, patches, views, text } of values.states) {
+    const hidden = maskOf(state, about);
+    const found = reconstruction(picture(original), Float32Array.from(patches), hidden, about);
+    for (const [name, { height, width, data }] of Object.entries(views)) {
+      const shown = view(name, found, about);
+      assert.deepEqual([shown.height, shown.width], [height, width]);
+      assert.ok(difference(shown.data, data) <= (name === 'error' ? 4 : 1), `${name}: ${difference(shown.data, data)}`);
+    }
+    assert.equal(figuresHtml(figures(found, about), hidden, about), text);
+  }
+});

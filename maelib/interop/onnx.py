@@ -1,0 +1,139 @@
+"""To ONNX: the whole way from pixels in [0, 1] to pixels in [0, 1] as one graph with any number of visible patches.
+
+The graph needs no knowledge of the model outside: standardisation and normalised targets are inside. Inputs `patches`
+(1, N, P), `visible` (1, K) and `hidden` (1, M) int64; output `pixels` (1, N, P), every patch as the model predicts it.
+"""
+
+import io
+import json
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..loss import patch_statistics
+from ..masking import Masking
+from ..model import MaskedAutoencoder
+from ..patches import gather_tokens
+from ..weights import write_atomically
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+PRECISIONS = ("fp32", "fp16", "int8")
+OPSET = 17
+SMALL = 1024  # tensors of fewer numbers stay float32: they weigh nothing
+
+
+def export_onnx(model: MaskedAutoencoder, path: str | Path, precision: str = "fp32") -> Path:
+    """Write a model as ONNX; its configuration stands in the metadata under `maelib`, as JSON.
+
+    `precision` is how the weights are stored. `fp32`; `fp16`; `int8`: the matrices of the encoder's blocks in 8 bits with
+    a scale for each output, the rest, which pixels depend on more directly, in fp16. All compute in float32, so that
+    fp16 and int8 run wherever fp32 does.
+
+    Raises
+    ------
+    ValueError
+        Unknown precision.
+    ImportError
+        No onnx.
+    """
+    write_atomically(Path(path), onnx_bytes(model, precision))
+    return Path(path)
+
+
+def onnx_bytes(model: MaskedAutoencoder, precision: str = "fp32") -> bytes:
+    """The content of such a file; see `export_onnx`."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("this export needs onnx: pip install 'maelib[export]'") from error
+    graph = onnx.load_model_from_string(_trace(model))
+    if precision != "fp32":
+        _store(graph, precision)
+    for key, value in (("maelib", json.dumps(asdict(model.config), sort_keys=True)), ("precision", precision)):
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString(deterministic=True)
+
+
+class PixelsToPixels(nn.Module):
+    """A model with all that stands around it, as the page needs it: see the module's description."""
+
+    def __init__(self, model: MaskedAutoencoder):
+        super().__init__()
+        self.model, c = model, model.config
+        pixels = c.patch_dim // c.channels  # a patch holds its pixels one after the other, channels last
+        for name, value in (("mean", c.pixel_mean), ("std", c.pixel_std)):
+            self.register_buffer(name, torch.as_tensor(value).float().expand(c.channels).repeat(pixels))
+
+    def forward(self, patches: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+        model, c = self.model, self.model.config
+        order = torch.cat([visible, hidden], dim=1)  # (1, N)
+        standard = (patches - self.mean) / self.std
+        seen = gather_tokens(standard[0], visible)  # (1, K, P)
+        latents = model.encoder(seen, visible, model.encoder.positions)
+        pred = model.decode(latents, Masking(visible, hidden, order, order), c.grid, everything=True)
+        if c.normalize_targets:  # as in reconstruct_batch: back by what the visible patches have on average
+            centre, scale = patch_statistics(seen)
+            pred = pred * scale.square().mean(1, keepdim=True).sqrt() + centre.mean(1, keepdim=True)
+        pixels = (pred * self.std + self.mean).clamp(0, 1)
+        return torch.zeros_like(patches).scatter(1, order[..., None].expand_as(patches), pixels)
+
+
+def _trace(model: MaskedAutoencoder) -> bytes:
+    """The float32 graph. K and M of the example are arbitrary: both stay free."""
+    c, buffer = model.config, io.BytesIO()
+    n = c.grid[0] * c.grid[1]
+    ids = torch.arange(n)[None]
+    example = (torch.rand(1, n, c.patch_dim), ids[:, : n // 2], ids[:, n // 2 :])
+    whole = PixelsToPixels(model).cpu().float().eval()
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter speaks of its own future
+        torch.onnx.export(
+            whole, example, buffer, dynamo=False, opset_version=OPSET,
+            input_names=["patches", "visible", "hidden"], output_names=["pixels"],
+            dynamic_axes={"visible": {1: "K"}, "hidden": {1: "M"}},
+        )  # fmt: skip
+    return buffer.getvalue()
+
+
+def _store(model: "ModelProto", precision: str) -> None:
+    """Store the large tensors in fewer bits, each followed by the nodes that make it float32 again.
+
+    The runtime folds these nodes when it loads the graph, so that every call computes as with float32.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    quantized = {  # matrices lose their names on the way, the nodes that use them do not
+        node.input[1] for node in model.graph.node if node.op_type == "MatMul" and "/encoder/blocks" in node.name
+    }
+    nodes, tensors = [], []
+    for tensor in model.graph.initializer:
+        values: Any = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            tensors.append(tensor)
+            continue
+        name, stored = tensor.name, f"{tensor.name}.{precision}"
+        if precision == "fp16" or name not in quantized:
+            tensors.append(numpy_helper.from_array(values.astype(np.float16), stored))
+            nodes.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+            continue
+        scale = np.maximum(np.abs(values).max(axis=0, keepdims=True), 1e-12) / 127  # matrices are (in, out) here
+        tensors.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), stored))
+        tensors.append(numpy_helper.from_array(scale.astype(np.float32), f"{stored}.scale"))
+        nodes.append(helper.make_node("Cast", [stored], [f"{stored}.float"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{stored}.float", f"{stored}.scale"], [name]))
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensors)
+    rest = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes + rest)
