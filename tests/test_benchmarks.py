@@ -1,0 +1,105 @@
+"""The benchmarks measure what they say: the same work for everybody, and savings that do not change the result."""
+
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+from maelib import create_model
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+pytest.importorskip("timm")
+pytest.importorskip("lightly")
+import ablation
+import peers
+import training_step
+
+NAME = "mae_tiny_patch4_64"
+CPU = torch.device("cpu")
+
+
+def trainable(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_peers_have_our_size():
+    ours, others = trainable(create_model(NAME)), peers.peers(NAME)
+    lightly_extra = create_model(NAME).config.width  # a mask token that it holds and does not use
+    for key, model in others.items():
+        assert trainable(model) == ours + (lightly_extra if key.startswith("lightly") else 0), key
+
+
+@pytest.mark.parametrize("key", ["transformers eager", "timm unfused", "lightly unfused"])
+def test_peers_learn_the_same_task(key):
+    torch.manual_seed(0)
+    model = peers.peers(NAME)[key].train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    images = torch.rand(4, 3, 1, 1).expand(-1, -1, 64, 64).contiguous()  # plain colours are learned in a few steps
+    losses = []
+    for _ in range(12):
+        loss = model(images).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+
+
+def test_both_attention_settings_compute_the_same():
+    for fused, unfused in (("timm fused", "timm unfused"), ("lightly fused", "lightly unfused")):
+        models = peers.peers(NAME)
+        models[unfused].load_state_dict(models[fused].state_dict())
+        images = torch.rand(2, 3, 64, 64)
+        losses = []
+        for key in (fused, unfused):
+            torch.manual_seed(1)  # the same masks
+            losses.append(models[key].eval()(images).loss.item())
+        assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+        assert losses[0] > 0
+
+
+@pytest.mark.parametrize(
+    "key", [*ablation.CHANGES, *ablation.attentions(CPU), *ablation.attentions(torch.device("cuda"))]
+)
+def test_a_saving_switched_off_changes_nothing_but_the_work(key):
+    torch.manual_seed(0)
+    ours = create_model(NAME)
+    other = create_model(NAME)
+    other.load_state_dict(ours.state_dict())
+    images, noise = torch.rand(2, 3, 64, 64), torch.rand(2, 256)
+    expected = ours(images, noise=noise)
+    if key in ablation.CHANGES:
+        ablation.CHANGES[key](other)
+        found = other(images, noise=noise)
+    else:
+        attend = {**ablation.attentions(CPU), **ablation.attentions(torch.device("cuda"))}[key]
+        with ablation.attention(attend):
+            found = other(images, noise=noise)
+    torch.testing.assert_close(found.loss, expected.loss)
+    torch.testing.assert_close(found.pred, expected.pred, atol=1e-4, rtol=1e-4)
+
+
+def test_pieces_give_the_gradient_of_the_whole_batch():
+    images = torch.rand(8, 3, 64, 64)
+    steps = []
+    for pieces in (1, 4):
+        torch.manual_seed(0)
+        model = create_model(NAME)
+        noise = torch.rand(8, 256, generator=torch.Generator().manual_seed(1))
+        shares = iter(noise.chunk(pieces))
+        forward = model.forward
+        model.forward = lambda x, shares=shares, forward=forward: forward(x, noise=next(shares))
+        training_step.make_step(model, images, "fp32", pieces)()
+        steps.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(steps[0], steps[1], atol=2e-5, rtol=0)
+
+
+def test_the_table_has_every_contender(monkeypatch, capsys, tmp_path):
+    argv = ["--models", "tiny", "--batch-size", "4", "--rounds", "1", "--json", str(tmp_path / "t.json")]
+    monkeypatch.setattr(sys, "argv", ["training_step.py", *argv])
+    training_step.main()
+    printed = capsys.readouterr().out
+    for key in peers.peers(NAME):
+        assert key in printed
+    assert (tmp_path / "t.json").exists()
