@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from live_assets import EXPLORERS, FOLDER, build, explorer_class, static_folder, widget_state
+from live_assets import EXPLORERS, FOLDER, ROOT, build, explorer_class, widget_state
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -46,8 +46,9 @@ class ExplorerDirective(SphinxDirective):
 
 def build_assets(app: Sphinx, config: Config) -> None:
     """Late, when Jupyter Book has looked through the static folders: it would put every script below them on all pages."""
-    app.live_files = build(Path(app.srcdir))  # type: ignore[attr-defined]
-    config.html_static_path.append(str(static_folder(Path(app.srcdir))))
+    cache = Path(config.live_cache or ROOT / "_build" / "live")
+    app.live_files = build(cache)  # type: ignore[attr-defined]
+    config.html_static_path.append(str(cache / "static"))
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
@@ -73,12 +74,12 @@ def fill_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
             return _place("", "widget", stored, view["model_id"], "")
         return _fresh(name, f"w{next(counted)}", controls, files, root)
 
-    body = PLACE.sub(lambda match: _fresh(match[1], f"w{next(counted)}", {}, files, root), body)
     body = VIEWS.sub(from_notebook, body)
-    manifest = {
-        "root": f"{root}{FOLDER}/",
-        "files": {key.removesuffix(".bin").removesuffix(".js"): f for key, f in files.items() if _on_demand(key)},
-    }
+    body = PLACE.sub(lambda match: _fresh(match[1], f"w{next(counted)}", {}, files, root), body)
+    later = {
+        key: file for key, file in files.items() if key.endswith(".bin") or key == "worker.js"
+    }  # asked for when needed
+    manifest = {"root": f"{root}{FOLDER}/", "files": {key.rpartition(".")[0]: file for key, file in later.items()}}
     context["body"] = body + f'<script type="application/json" id="maelib-live">{_json(manifest)}</script>'
     app.add_css_file(f"{FOLDER}/{files['live.css']['name']}")
     app.add_js_file(f"{FOLDER}/{files['live.js']['name']}", loading_method="defer")
@@ -148,12 +149,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
 
 
-def _on_demand(key: str) -> bool:
-    """Whether the script asks for a file later, by the name in the manifest."""
-    return key.endswith(".bin") or key == "worker.js"
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_config_value("live_cache", None, "env")
     app.add_directive("explorer", ExplorerDirective)
     app.connect("config-inited", build_assets, priority=900)
     app.connect("env-get-outdated", outdated)

