@@ -9,7 +9,6 @@ import numpy as np
 from conftest import ROOT
 from PIL import Image
 
-
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 CONF = """
 import sys
@@ -36,8 +35,10 @@ def write_site(folder: Path, cache: Path | None = None) -> Path:
     """Sources of the small book: a page without explorers, and one in a sub-folder with all, one of them twice."""
     (folder / "deep").mkdir(parents=True)
     conf = CONF.format(
-        extensions=str(ROOT / "book" / "_ext"), cache=cache and str(cache), icon=str(ROOT / "book" / "images" / "logo.svg")
-    ))
+        extensions=str(ROOT / "book" / "_ext"),
+        cache=cache and str(cache),
+        icon=str(ROOT / "book" / "images" / "logo.svg"),
+    )
     (folder / "conf.py").write_text(conf)
     (folder / "index.md").write_text("# Nothing to play with\n\n```{toctree}\ndeep/all\none\n```\n")
     (folder / "one.md").write_text("# One of them\n\n```{explorer} reconstruction\n```\n")
