@@ -47,11 +47,13 @@ def write_site(folder: Path, cache: Path | None = None) -> Path:
     return folder
 
 
-def build_site(folder: Path, cache: Path | None = None) -> Path:
-    """The pages of the small book, built strictly."""
+def build_site(folder: Path, cache: Path | None = None, weights: Path | None = None) -> Path:
+    """The pages of the small book, built strictly; `weights` stand in for those that are shipped."""
     write_site(folder / "source", cache)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-n", str(folder / "source"), str(folder / "html")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    arguments = ["-q", "-W", "-n", str(folder / "source"), str(folder / "html")]
+    call = f"from sphinx.cmd.build import main; sys.exit(main({arguments!r}))"
+    embedded = f"from maelib.explorers import scene; scene.EMBEDDED = {str(weights)!r}; " if weights else ""
+    done = subprocess.run([sys.executable, "-c", f"import sys; {embedded}{call}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder / "html"
 

@@ -31,6 +31,7 @@ const NAMERS = {
     model.on('change:index', press);
     press();
   },
+  FileUploadModel: (element) => element.setAttribute('aria-label', 'open or drop your picture'),
   GridBoxModel: nameGrid,
   PlayModel(element) {
     const names = ['play or pause', 'stop', 'repeat'];

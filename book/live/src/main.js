@@ -41,7 +41,7 @@ async function show(place, engine, files) {
   if (!place.dataset.explorer) return;
   const explorer = new Explorer(model, place);
   const frames = files[`frames-${explorer.name}`].url;
-  await new Promise(requestAnimationFrame); // views of children come a little later
+  while (!complete(place, explorer)) await new Promise(requestAnimationFrame); // views of children come a little later
   nameEverything(place, explorer);
   if (explorer.name === 'reconstruction') {
     place.driver = new Reconstruction(explorer, engine, frames);
@@ -49,6 +49,13 @@ async function show(place, engine, files) {
   } else driveByFrames(explorer, frames);
   place.explorer = explorer;
   place.dataset.state = 'ready';
+}
+
+/** Whether every widget with a role, and every square of a mask by hand, stands in the page. */
+function complete(place, { roles }) {
+  const squares = roles.hand?.get('children').length ?? 0;
+  const all = Object.keys(roles).every((role) => place.querySelector(`.maelib-role-${role}`));
+  return all && place.querySelectorAll('.maelib-role-hand button').length === squares;
 }
 
 // After everything that the theme does while the page loads.

@@ -4,7 +4,9 @@ import { fit } from './resize.js';
 
 const WHOLE = 4_000_000; // pixels up to which a picture is resampled from all of them; larger ones are halved first by the browser
 
-export class PictureError extends Error {}
+export class PictureError extends Error {
+  name = 'PictureError'; // a class's own name does not survive the bundler
+}
 
 /** RGB bytes at the model's size from a file; PictureError says in one sentence what is wrong. */
 export async function openPicture(file, about) {

@@ -15,7 +15,7 @@ self.onmessage = async ({ data: { id, task, ...rest } }) => {
   try {
     self.postMessage({ id, result: await TASKS[task](rest) });
   } catch (error) {
-    self.postMessage({ id, error: { name: error?.constructor?.name, message: String(error?.message ?? error) } });
+    self.postMessage({ id, error: { name: error?.name, message: String(error?.message ?? error) } });
   }
 };
 
