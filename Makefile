@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help book test audit lab serve train notebooks lint clean
+.PHONY: help artifacts book test audit lab serve train notebooks lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -41,8 +41,11 @@ train: $(READY)  ## train a small model on the shipped pictures: one minute, end
 	$(BIN)/python -m maelib train --preset-minute --out runs/minute --overwrite
 
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
-	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/*.ipynb
+	$(BIN)/python notebooks/store.py
+
+artifacts: $(READY)  ## everything that depends on the weights: the model for the pages, frames, first pictures, notebooks
+	$(BIN)/python book/_ext/live_assets.py
+	$(MAKE) notebooks
 
 clean:  ## remove what make made, but not your training runs
 	rm -rf $(VENV) _build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
