@@ -74,7 +74,7 @@ def test_every_control_of_an_explorer_with_frames(page: Watched, name: str):
             assert_frame(page, i, explorer, name)
     if play := getattr(explorer, "play", None):
         page.after(i, "frames", page.place(i).get_by_label("play or pause").click)
-        page.place(i).get_by_label("stop").click()
+        page.place(i).get_by_label("play or pause").click()
         assert play.max == explorer.controls["frame"].max
 
 
@@ -160,7 +160,7 @@ def test_every_control_of_the_reconstruction_explorer(page: Watched, tmp_path: P
     assert np.array_equal(saved[2::4, 2::4], shown())
     place.locator(".maelib-role-sample button", has_text="chelsea").click()
     page.after(i, "model", place.get_by_label("play or pause").click)
-    place.get_by_label("stop").click()
+    place.get_by_label("play or pause").click()
 
 
 def upload(page: Watched, i: int, file: Path) -> None:

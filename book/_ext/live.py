@@ -154,5 +154,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("explorer", ExplorerDirective)
     app.connect("config-inited", build_assets, priority=900)
     app.connect("env-get-outdated", outdated)
-    app.connect("html-page-context", fill_page, priority=950)
+    app.connect("html-page-context", fill_page, priority=800)  # after myst-nb, before `trim` makes new lists of scripts
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -28,7 +28,7 @@ const NAMERS = {
     group.setAttribute('aria-label', about);
     const press = () =>
       element.querySelectorAll('button').forEach((button, i) => button.setAttribute('aria-pressed', String(i === model.get('index'))));
-    model.on('change:index', press);
+    model.on('change', press); // after the view, which makes its buttons anew when a program chooses
     press();
   },
   FileUploadModel: (element) => element.setAttribute('aria-label', 'open or drop your picture'),
