@@ -4,6 +4,7 @@ Streamlit runs this file from the top whenever a visitor moves something. Pictur
 `maelib.explorers.scene`, as in the notebooks.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -175,7 +176,7 @@ def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, v
     """Buttons that make their file when they are pressed."""
     stem = f"reconstruction-{result.mask.sum()}-of-{result.mask.size}"
     view = state["view"]
-    buttons = [
+    buttons: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("This view", lambda: scene.png(views[view], 4), f"{stem}-{view.replace(' ', '-')}.png", "image"),
         ("All, with figures", lambda: serving.panel_png(result), f"{stem}.png", "photo_library"),
         ("Figures (JSON)", lambda: serving.report(result, state, model), f"{stem}.json", "data_object"),

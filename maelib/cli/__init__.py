@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import data, evaluate, info, reconstruct, train
+from . import app, data, evaluate, export, info, reconstruct, train
 from .common import HelpFormatter, UsageError, load_any
 
 __all__ = ["COMMANDS", "UsageError", "build_parser", "load_any", "main"]
 
-COMMANDS = (data, train, evaluate, reconstruct, info)
+COMMANDS = (data, train, evaluate, reconstruct, export, app, info)
 EPILOG = """examples:
   maelib data                                    find or download Tiny ImageNet and pack it
   maelib train --out runs/mine --epochs 5        train the small model on it
@@ -22,6 +22,8 @@ EPILOG = """examples:
   maelib train --data ~/photos --out runs/ours   train on your own pictures
   maelib evaluate runs/mine --n 1000 --baselines measure it, beside fills that learn nothing
   maelib reconstruct photo.jpg --model runs/mine hide three quarters of a photograph and bring it back
+  maelib export onnx                             the shipped model for other programs
+  maelib app                                     play with all of it in a browser
 """
 
 
