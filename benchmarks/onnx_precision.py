@@ -35,7 +35,8 @@ def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[
     patches = patchify(images.permute(0, 3, 1, 2) / 255, c.patch_size).numpy()
     keep = num_visible(patches.shape[1], mask_ratio)
     masking = split_by_noise(seeded_noise(c.grid, seed, batch=n), keep)
-    rows, reference = [], None
+    rows: list[dict[str, Any]] = []
+    reference = None
     for precision in PRECISIONS:
         content = onnx_bytes(model, precision)
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -43,7 +44,11 @@ def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[
         hidden = masking.mask.numpy()
         psnr = [-10 * np.log10(np.square(found[i] - patches[i])[hidden[i]].mean(dtype=np.float64)) for i in range(n)]
         reference = found if reference is None else reference
-        row = {"weights": precision, "bytes": len(content), "gzip_bytes": len(gzip.compress(content, 9, mtime=0))}
+        row: dict[str, Any] = {
+            "weights": precision,
+            "bytes": len(content),
+            "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
+        }
         row |= {"masked_psnr_db": float(np.mean(psnr)), "furthest": float(np.abs(found - reference).max() * 255)}
         rows.append(row)
     for row in rows:

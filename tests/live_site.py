@@ -90,6 +90,7 @@ class Watched:
 
     def after(self, i: int, state: str, action: Any, timeout: float = 30_000) -> None:
         """Act, and wait until the explorer has reached a state since."""
+        self.page.wait_for_function("(i) => !document.querySelectorAll('.maelib-live')[i].driver?.busy", arg=i)
         before = self.count(i)
         action()
         self.page.wait_for_function(

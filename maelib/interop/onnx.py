@@ -68,6 +68,9 @@ def onnx_bytes(model: MaskedAutoencoder, precision: str = "fp32") -> bytes:
 class PixelsToPixels(nn.Module):
     """A model with all that stands around it, as the page needs it: see the module's description."""
 
+    mean: Tensor  # (P,), of each value of a patch
+    std: Tensor
+
     def __init__(self, model: MaskedAutoencoder):
         super().__init__()
         self.model, c = model, model.config
@@ -99,7 +102,7 @@ def _trace(model: MaskedAutoencoder) -> bytes:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
         torch.onnx.export(
-            whole, example, buffer, dynamo=False, opset_version=OPSET,
+            whole, example, buffer, dynamo=False, opset_version=OPSET,  # type: ignore[arg-type]  # a file is fine
             input_names=["patches", "visible", "hidden"], output_names=["pixels"],
             dynamic_axes={"visible": {1: "K"}, "hidden": {1: "M"}},
         )  # fmt: skip
