@@ -1,5 +1,6 @@
 """LearningExplorer: a training run as a film (chapter 06)."""
 
+import html
 from functools import lru_cache
 from typing import Any
 
@@ -60,7 +61,8 @@ class LearningExplorer(Explorer):
         told = "before training" if loss is None else f"loss {loss:.4f}"
         text = (
             f"<p>{seen:,} of {last:,} pictures seen, {told}. Hidden pixels of these {len(shown)} photographs: "
-            f"{mean:.2f} dB (protocol masked, {about['mask_ratio']:.0%} hidden).</p>"
+            f"{mean:.2f} dB (protocol masked, {about['mask_ratio']:.0%} hidden). "
+            f"The run: {about['name']} on {html.escape(str(about['dataset']))}.</p>"
         )
         pictures = {
             "pictures": tile([*masked, *shown, *originals], columns=len(shown)),

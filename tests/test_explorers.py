@@ -1,0 +1,211 @@
+"""Explorers: pure renders that agree with the package, controls that all count, uploads that cannot break them."""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import maelib
+from maelib import explorers
+from maelib.datasets import sample_path
+from maelib.explorers import ReconstructionExplorer, scene
+
+FRAMES = [name for name in explorers.__all__ if name != "ReconstructionExplorer"]
+
+
+def same(a, b) -> bool:
+    return (
+        a.text == b.text
+        and a.numbers == b.numbers
+        and all(np.array_equal(a.pictures[role], b.pictures[role]) for role in a.pictures)
+    )
+
+
+def picture_file(size=(90, 60), kind="PNG") -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise(size, 80).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def upload(explorer, content: bytes) -> None:
+    """What the front end does when the reader chooses a file."""
+    about = {"name": "<b>mine</b>.png", "type": "image/png", "size": len(content)}
+    if isinstance(explorer.upload.value, dict):  # ipywidgets 7
+        explorer.upload.metadata, explorer.upload.data = [about], [content]
+        explorer.upload._counter += 1
+    else:
+        explorer.upload.value = ({**about, "content": memoryview(content), "last_modified": 0},)
+
+
+@pytest.mark.parametrize("name", explorers.__all__)
+def test_render_is_pure_and_every_control_counts(name):
+    explorer = getattr(explorers, name)()
+    start = explorer.state()
+    assert json.loads(json.dumps(start)) == start
+    first = explorer.render(start)
+    assert first.pictures.keys() == explorer.images.keys()
+    states = explorer.published_states()
+    assert start in states
+    for role, control in explorer.controls.items():
+        values = [option[1] if isinstance(option, tuple) else option for option in getattr(control, "options", ())]
+        values = values or [control.min, control.max]
+        results = [explorer.render(start | {role: value}) for value in values]
+        assert any(not same(first, other) for other in results), f"{role} changes nothing"
+    assert same(first, explorer.render(start)), "the same state gives the same result, whatever came between"
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_the_published_states_are_all_that_the_controls_reach(name):
+    explorer = getattr(explorers, name)()
+    states = explorer.published_states()
+    assert len({json.dumps(state) for state in states}) == len(states) < 1000
+    for state in (states[0], states[len(states) // 3], states[-1]):
+        explorer.choose(state)
+        assert explorer.state() == state
+        for role, picture in explorer.render(state).pictures.items():
+            shown = np.asarray(Image.open(io.BytesIO(explorer.images[role].value)))
+            assert np.array_equal(shown, picture)
+
+
+@pytest.mark.parametrize("strategy", ["random", "block", "grid", "half"])
+def test_the_scene_is_what_the_package_reconstructs(strategy):
+    model = scene.embedded_model()
+    r = scene.reconstruction_of(model, {"sample": "coffee", "ratio": 60, "seed": 7, "strategy": strategy})
+    expected = maelib.reconstruct(model, sample_path("coffee"), 0.6, 7, strategy=strategy)
+    assert np.array_equal(r.mask, expected.mask)
+    np.testing.assert_allclose(r.raw, expected.raw, atol=1e-6)
+    found = scene.figures(r)
+    assert found["model"] == r.metrics()
+    views = scene.views(r)
+    assert views.keys() == set(scene.VIEWS)
+    visible = ~r.hidden
+    assert np.array_equal(views["pasted"][visible], views["original"][visible])
+    assert (views["error"][visible] == scene.ERROR_COLOURS[0]).all()
+
+
+def test_a_mask_by_hand_hides_its_squares():
+    explorer = ReconstructionExplorer()
+    explorer.cells[9].value = True  # row 2, column 2
+    assert explorer.controls["strategy"].value == "hand"
+    assert explorer.controls["ratio"].disabled
+    mask = scene.mask_of(explorer.state(), (16, 16))
+    assert mask.sum() == 4
+    assert mask[2:4, 2:4].all()
+    explorer.choose({"hand": "1" * 63 + "0"})
+    before = explorer.images["picture"].value
+    explorer.cells[63].value = True
+    assert "at least one visible" in explorer.status.value
+    assert explorer.images["picture"].value == before
+    explorer.cells[63].value = False
+    assert explorer.status.value == ""
+    explorer.clear.click()
+    assert "1" not in explorer.state()["hand"]
+    assert explorer.controls["strategy"].value == "random"
+    assert not explorer.controls["ratio"].disabled
+    seed = explorer.controls["seed"].value
+    explorer.renew.click()
+    assert explorer.controls["seed"].value == seed + 1
+
+
+def test_nothing_hidden_has_no_figure_of_hidden_pixels():
+    explorer = ReconstructionExplorer()
+    explorer.choose({"ratio": 0})
+    assert explorer.render(explorer.state()).numbers["model_masked_psnr"] is None
+    assert "0 of 256" in explorer.text.value
+
+
+def huge() -> bytes:
+    """A PNG that says it has 10,000 x 10,000 pixels."""
+    file = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"<script>alert(1)</script>", "is not a picture"),
+        (b"", "is empty"),
+        (picture_file(kind="JPEG")[:900], "damaged or truncated"),
+        (huge(), "100"),
+    ],
+    ids=["text", "empty", "truncated", "100 megapixels"],
+)
+def test_a_bad_upload_gives_a_sentence_and_breaks_nothing(content, sentence):
+    explorer = ReconstructionExplorer()
+    state, picture = explorer.state(), explorer.images["picture"].value
+    upload(explorer, content)
+    assert sentence in explorer.status.value or "64,000,000" in explorer.status.value
+    assert "<script" not in explorer.status.value
+    assert explorer.state() == state
+    assert explorer.images["picture"].value == picture
+    upload(explorer, picture_file())
+    assert explorer.status.value == ""
+    assert explorer.state()["sample"] == "own"
+    assert explorer.images["picture"].value != picture
+    assert not explorer.upload.value, "the file must not travel with the notebook"
+    explorer.controls["sample"].value = "chelsea"
+    assert explorer.state() == state
+
+
+def test_an_own_picture_is_the_one_that_the_package_reads():
+    content = picture_file((300, 200))
+    model = scene.embedded_model()
+    state = {"sample": "own", "own": scene.own_picture(content, model.config)}
+    np.testing.assert_allclose(
+        scene.reconstruction_of(model, state).original, maelib.reconstruct(model, content).original, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="upload one first"):
+        scene.check({"sample": "own"})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ratio": 96}, {"strategy": "magic"}, {"view": "x"}, {"sample": "x"}, {"hand": "01"}, {"colour": 1}]
+)
+def test_a_state_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        scene.check(wrong)
+
+
+def test_the_saved_picture_is_the_shown_one_enlarged():
+    explorer = ReconstructionExplorer()
+    explorer.choose({"view": "pasted"})
+    link = explorer.save.value.split("base64,")[1].split('"')[0]
+    saved = np.asarray(Image.open(io.BytesIO(base64.b64decode(link))))
+    assert np.array_equal(saved[::4, ::4], explorer.render(explorer.state()).pictures["picture"])
+
+
+@pytest.mark.parametrize("name", explorers.__all__)
+def test_a_plain_picture_stands_beside_the_widget(name):
+    bundle = getattr(explorers, name)()._bundle()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
+    assert picture.shape[0] >= 240
+    assert picture.std() > 10
+
+
+def test_importing_the_package_stays_light():
+    code = "import sys, maelib, maelib.explorers; print({'ipywidgets', 'matplotlib', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.audit
+def test_ipywidgets_7(tmp_path):
+    """These tests once more, with the version that Colab had."""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", tmp_path, "ipywidgets==7.7.1"]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip("ipywidgets 7.7.1 cannot be installed: offline?")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport ipywidgets, pytest\n"
+        "assert ipywidgets.__version__ == '7.7.1'\n"
+        f"sys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', '-m', 'not audit', {str(__file__)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
