@@ -9,12 +9,12 @@ from conftest import SMALL
 
 import maelib
 from maelib import MaskedAutoencoder
-from maelib.datasets import load_dataset, sample_path
+from maelib.datasets import fit, load_dataset, read_picture, sample_path
 from maelib.evaluation import FILLS, evaluate, evaluate_baselines, psnr, reconstruct, ssim
 from maelib.evaluation.baselines import gaussian
 from maelib.evaluation.reconstruction import pixel_mask, reconstruct_batch
 from maelib.loss import normalize_patches
-from maelib.masking import seeded_noise
+from maelib.masking import seeded_noise, split_by_noise
 from maelib.patches import gather_tokens, patchify
 
 
@@ -164,7 +164,7 @@ def test_fills_use_visible_pixels_only_unless_they_are_oracles():
     mask = noise > noise.median()
     visible = pixel_mask(mask, (4, 4), 8)
     changed = torch.where(visible.bool(), images, torch.rand_like(images))
-    for name in ("visible_mean", "gaussian"):
+    for name in ("visible_mean", "gaussian", "diffusion"):
         torch.testing.assert_close(FILLS[name](images, visible, 8), FILLS[name](changed, visible, 8))
     for name in ("patch_mean", "patch_channel_mean"):
         assert not torch.allclose(FILLS[name](images, visible, 8), FILLS[name](changed, visible, 8))
@@ -186,6 +186,30 @@ def test_the_gaussian_is_a_normalised_convolution():
     for channel in range(3):
         total = gaussian_filter((images * visible)[0, channel].numpy(), 3, mode="constant")
         np.testing.assert_allclose(gaussian(images, visible, 4)[0, channel].numpy(), total / weight, atol=1e-4)
+
+
+def test_diffusion_is_the_solution_of_laplaces_equation():
+    """Against a sparse direct solver: the mean of the four neighbours in every hidden pixel, the border closed."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.linalg import spsolve
+
+    image = torch.from_numpy(np.array(fit(read_picture(sample_path("chelsea")), 32, 32))).permute(2, 0, 1)[None] / 255
+    hidden = ~pixel_mask(split_by_noise(seeded_noise((8, 8), 3), 16).mask, (8, 8), 4)[0, 0].bool().numpy()
+    number = np.cumsum(hidden).reshape(hidden.shape) - 1
+    entries, known = [], np.zeros((hidden.sum(), 3))
+    for y, x in np.argwhere(hidden):
+        for other in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)):
+            if 0 <= other[0] < 32 and 0 <= other[1] < 32:
+                entries.append((number[y, x], number[y, x], 1.0))
+                if hidden[other]:
+                    entries.append((number[y, x], number[other], -1.0))
+                else:
+                    known[number[y, x]] += image[0, :, *other].numpy()
+    rows, columns, values = zip(*entries, strict=True)
+    exact = spsolve(csr_matrix((values, (rows, columns)), shape=(len(known), len(known))), known)
+    filled = FILLS["diffusion"](image, torch.from_numpy(~hidden)[None, None].float(), 4)[0].permute(1, 2, 0).numpy()
+    assert np.abs(filled[hidden] - exact).mean() < 2e-3
+    assert np.array_equal(filled[~hidden], image[0].permute(1, 2, 0).numpy()[~hidden])
 
 
 def test_the_published_baselines_are_reproduced(real_data):
