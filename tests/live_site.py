@@ -19,6 +19,7 @@ nb_execution_mode, nb_ipywidgets_js = "off", {{}}
 live_cache = {cache!r}
 html_context, html_favicon = {{"default_mode": "auto"}}, {icon!r}
 """
+VIEW = "application/vnd.jupyter.widget-view+json"
 NAMES = ("patch", "position", "mask", "attention", "learning", "reconstruction")
 PIXELS = """async ([place, role]) => {
   const picture = document.querySelectorAll('.maelib-live')[place].querySelector(`.maelib-role-${role}`);
@@ -40,11 +41,33 @@ def write_site(folder: Path, cache: Path | None = None) -> Path:
         icon=str(ROOT / "book" / "images" / "logo.svg"),
     )
     (folder / "conf.py").write_text(conf)
-    (folder / "index.md").write_text("# Nothing to play with\n\n```{toctree}\ndeep/all\none\n```\n")
+    (folder / "index.md").write_text("# Nothing to play with\n\n```{toctree}\ndeep/all\ndeep/stored\none\n```\n")
+    write_notebook(folder / "deep" / "stored.ipynb")
     (folder / "one.md").write_text("# One of them\n\n```{explorer} reconstruction\n```\n")
     explorers = "\n\n".join(f"## {name}\n\n```{{explorer}} {name}\n```" for name in (*names(), "mask"))
     (folder / "deep" / "all.md").write_text(f"# All of them\n\n{explorers}\n")
     return folder
+
+
+def write_notebook(path: Path) -> None:
+    """A notebook as it is stored after a reader moved an explorer, with a widget of another kind beside it."""
+    import nbformat
+    from ipywidgets import IntSlider
+    from ipywidgets.embed import dependency_state
+
+    from maelib.explorers import MaskExplorer
+
+    explorer, other = MaskExplorer(), IntSlider(3, 0, 9, description="other")
+    explorer.controls["ratio"].value = 30
+    cells = [nbformat.v4.new_markdown_cell("# Stored", id="title")]
+    for i, widget in enumerate((explorer, other)):
+        data = {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}, "text/plain": "widget"}
+        output = nbformat.v4.new_output("execute_result", data, execution_count=1)
+        cells.append(nbformat.v4.new_code_cell("show()", id=f"cell{i}", outputs=[output], execution_count=1))
+    state = dependency_state([explorer, other], drop_defaults=False)
+    widgets = {VIEW.replace("view", "state"): {"version_major": 2, "version_minor": 0, "state": state}}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "widgets": widgets}), path)
 
 
 def build_site(folder: Path, cache: Path | None = None, weights: Path | None = None) -> Path:

@@ -90,6 +90,20 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+def test_a_notebook_keeps_its_controls_and_other_widgets(browser: Any, live_url: str):
+    watched, explorer = Watched(browser, live_url + "deep/stored.html"), python_explorer("mask")
+    explorer.controls["ratio"].value = 30
+    assert_frame(watched, 0, explorer, "mask")
+    explorer.controls["ratio"].value = 25
+    watched.after(0, "frames", lambda: watched.place(0).locator(".maelib-role-ratio [role=slider]").press("ArrowLeft"))
+    assert_frame(watched, 0, explorer, "mask")
+    other = watched.place(1).locator("[role=slider]")
+    other.press("ArrowRight")
+    assert other.get_attribute("aria-valuenow") == "4.0"
+    watched.assert_clean()
+    watched.context.close()
+
+
 def test_two_explorers_of_one_kind_are_independent(page: Watched):
     first, second = names().index("mask"), len(names())
     untouched = page.pixels(second, "masked")

@@ -39,6 +39,17 @@ const NAMERS = {
   },
 };
 
+/** Sliders of any other widget: their label is their name. */
+export function nameSliders(place) {
+  for (const handle of place.querySelectorAll('[role=slider]')) {
+    const slider = handle.closest('.widget-slider');
+    const name = slider?.querySelector('.widget-label')?.textContent || 'value';
+    handle.setAttribute('aria-label', name);
+    slider?.querySelector('.widget-readout')?.setAttribute('role', 'textbox');
+    slider?.querySelector('.widget-readout')?.setAttribute('aria-label', `${name}, as a number`);
+  }
+}
+
 /** The mask by hand: one stop for the tab key, arrows inside, each square with its place as its name. */
 function nameGrid(element, about, model) {
   const buttons = [...element.querySelectorAll('button')];

@@ -1,7 +1,7 @@
 // The script of every page with widgets: shows them, names them, and answers them in the kernel's place.
 
 import './live.css';
-import { nameEverything, openPictures } from './access.js';
+import { nameEverything, nameSliders, openPictures } from './access.js';
 import { Engine } from './engine.js';
 import { Explorer } from './explorer.js';
 import { driveByFrames } from './frames.js';
@@ -38,7 +38,11 @@ async function show(place, engine, files) {
   place.append(element);
   await manager.show(model, element);
   place.querySelector('.maelib-plain')?.remove();
-  if (!place.dataset.explorer) return;
+  if (!place.dataset.explorer) {
+    requestAnimationFrame(() => nameSliders(place));
+    place.dataset.state = 'ready';
+    return;
+  }
   const explorer = new Explorer(model, place);
   const frames = files[`frames-${explorer.name}`].url;
   while (!complete(place, explorer)) await new Promise(requestAnimationFrame); // views of children come a little later
