@@ -1,6 +1,7 @@
 """Explorers: pure renders that agree with the package, controls that all count, uploads that cannot break them."""
 
 import base64
+import datetime
 import io
 import json
 import subprocess
@@ -16,6 +17,7 @@ from maelib import explorers
 from maelib.datasets import sample_path
 from maelib.explorers import ReconstructionExplorer, scene
 
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 FRAMES = [name for name in explorers.__all__ if name != "ReconstructionExplorer"]
 
 
@@ -40,7 +42,7 @@ def upload(explorer, content: bytes) -> None:
         explorer.upload.metadata, explorer.upload.data = [about], [content]
         explorer.upload._counter += 1
     else:
-        explorer.upload.value = ({**about, "content": memoryview(content), "last_modified": 0},)
+        explorer.upload.value = ({**about, "content": memoryview(content), "last_modified": NOW},)
 
 
 @pytest.mark.parametrize("name", explorers.__all__)
@@ -133,7 +135,7 @@ def huge() -> bytes:
         (b"<script>alert(1)</script>", "is not a picture"),
         (b"", "is empty"),
         (picture_file(kind="JPEG")[:900], "damaged or truncated"),
-        (huge(), "100"),
+        (huge(), "more than 64,000,000"),
     ],
     ids=["text", "empty", "truncated", "100 megapixels"],
 )
@@ -141,7 +143,7 @@ def test_a_bad_upload_gives_a_sentence_and_breaks_nothing(content, sentence):
     explorer = ReconstructionExplorer()
     state, picture = explorer.state(), explorer.images["picture"].value
     upload(explorer, content)
-    assert sentence in explorer.status.value or "64,000,000" in explorer.status.value
+    assert sentence in explorer.status.value
     assert "<script" not in explorer.status.value
     assert explorer.state() == state
     assert explorer.images["picture"].value == picture
