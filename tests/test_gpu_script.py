@@ -28,6 +28,7 @@ def test_without_a_gpu_it_says_so(tmp_path):
     assert "--dry-run" in done.stderr
 
 
+@pytest.mark.audit  # two minutes and more: it times everybody else's code too
 def test_a_dry_run_goes_through_all_steps_once_and_on_after_a_failure(tmp_path):
     pytest.importorskip("timm")
     out = tmp_path / "gpu"
