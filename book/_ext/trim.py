@@ -1,4 +1,8 @@
-"""Leave out of the pages what Jupyter Book brings along and this book has no use for: Thebe, which runs code on another host."""
+"""What Jupyter Book puts into the pages and this book does not want.
+
+Thebe, which runs code on another host, is left out. Entries of the bibliography become items of their list: the role that docutils
+gives them is deprecated, and a screen reader finds an empty list.
+"""
 
 from typing import Any
 
@@ -12,8 +16,10 @@ def is_thebe(asset: Any) -> bool:
     return "thebe" in text.lower()
 
 
-def drop_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Thebe's scripts and styles, off every page."""
+def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Thebe's scripts and styles, off every page; entries of the bibliography mended."""
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
     for key in ("script_files", "css_files"):
         context[key] = [asset for asset in context[key] if not is_thebe(asset)]
 
@@ -28,5 +34,5 @@ def drop_configuration(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", drop_configuration, priority=900)
-    app.connect("html-page-context", drop_assets, priority=900)
+    app.connect("html-page-context", mend_page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
