@@ -201,7 +201,18 @@ def test_importing_the_package_stays_light():
 @pytest.mark.audit
 def test_ipywidgets_7(tmp_path):
     """These tests once more, with the version that Colab had."""
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", tmp_path, "ipywidgets==7.7.1"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        tmp_path,
+        "ipywidgets==7.7.1",
+        "ipython_genutils",
+    ]
     if subprocess.run(pip, capture_output=True).returncode:
         pytest.skip("ipywidgets 7.7.1 cannot be installed: offline?")
     code = (
