@@ -147,7 +147,7 @@ class ResultTable(_Result):
         head = list(dict.fromkeys(key for row in rows for key in row))
         body = [[show_value(row.get(key)) for key in head] for row in rows]
         by = " ".join(f"{record[key]}." for key in ("about", "hardware", "software") if key in record)
-        return markdown_table([key.replace("_", " ") for key in head], body) + "\n\n" + by
+        return markdown_table([key.replace("_", " ").replace(" db", " dB") for key in head], body) + "\n\n" + by
 
 
 class Result(SphinxRole):
