@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from addresses import launch_links
+from ladder import with_ladder
 
 from maelib import __version__
 
@@ -154,6 +155,11 @@ def test_previews_icons_and_sitemap(book, soups):
     sitemap = re.findall(r"<loc>(.*?)</loc>", (book / "sitemap.xml").read_text())
     assert set(sitemap) >= {f"{SITE}/{page}" for page in contents()}
     assert all(address.startswith(f"{SITE}/") for address in sitemap)
+
+
+def test_the_ladder_of_the_readme_comes_from_the_records():
+    text = (ROOT / "README.md").read_text()
+    assert with_ladder(text, ROOT) == text, "a record has changed: run python book/_ext/ladder.py"
 
 
 # -- one place for the address -----------------------------------------------------------------------------------------
