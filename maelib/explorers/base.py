@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets as W
 import numpy as np
+import traitlets
 
 from .pictures import beside, png
 
@@ -29,6 +30,12 @@ class Rendered:
     text: str = ""
 
 
+class Picture(W.Image):
+    """An Image with a description: the front end of ipywidgets 8 asks every widget that has a tooltip for one."""
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
 class Explorer(W.VBox):
     """Controls above pictures. A subclass gives `name`, the controls, the pictures' descriptions, and `render`.
 
@@ -43,7 +50,7 @@ class Explorer(W.VBox):
     def __init__(self) -> None:
         self.controls: dict[str, Any] = self.build_controls()
         self.images = {
-            role: described(W.Image(format="png", layout=W.Layout(width=width)), alt)
+            role: described(Picture(format="png", layout=W.Layout(width=width)), alt)
             for role, (alt, width) in self.build_images().items()
         }
         self.text, self.status = W.HTML(), W.HTML()
