@@ -50,7 +50,8 @@ def main() -> None:
 
     stage, desk = st.columns([7, 5], gap="large")
     with desk:
-        choose_mask()
+        with st.container():  # one place, however many controls it holds, so that those below are not drawn twice
+            choose_mask()
         figures_slot, picture_slot = st.container(key="figures"), st.container()
         name, model = choose_model(settings)  # an upload is brought to the model's size
         with picture_slot:
@@ -156,7 +157,7 @@ def choose_model(settings: serving.Settings) -> tuple[str, MaskedAutoencoder]:
 def visitor_is_operator() -> bool:
     """Whether the page is open on the machine that serves it, with no proxy between."""
     forwarded = any(st.context.headers.get(header) for header in ("X-Forwarded-For", "Forwarded", "X-Real-Ip"))
-    return st.context.ip_address is None and not forwarded
+    return not isinstance(st.context.ip_address, str) and not forwarded  # this machine has no address there
 
 
 def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
