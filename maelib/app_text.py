@@ -46,6 +46,7 @@ STYLE = """<style>
 .st-key-four { display: grid; grid-template-columns: 1fr 1fr; gap: 0.75rem; max-width: 36rem; }
 .st-key-one { max-width: 36rem; }
 .st-key-four > *, .st-key-one > * { width: 100% !important; min-width: 0; }
+[data-testid="stImageCaption"], [data-testid="stImageCaption"] * { color: inherit !important; opacity: 1; }
 .st-key-errors { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }
 .st-key-errors > * { width: 100% !important; min-width: 0; }
 .st-key-figures table { border-collapse: collapse; width: 100%; max-width: 36rem; font-size: 0.9rem; }
