@@ -67,7 +67,7 @@ def run_as_kaggle(notebook: Path, layout: str, image: Path, wheel: Path, tmp_pat
     command = [sys.executable, ROOT / "tests/kaggle_offline.py", inputs, *papermill]
     done = subprocess.run(
         [*command, tmp_path / "source.ipynb", working / "__notebook__.ipynb"],
-        cwd=working, env=environment, capture_output=True, text=True, timeout=300,
+        cwd=working, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (site / "maelib" / "_data").is_dir(), "the wheel among the inputs was not what was installed"
