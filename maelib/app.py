@@ -169,7 +169,7 @@ def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
     with st.container(key="four" if len(names) > 1 else "one"):
         for name in names:
             alt = f"{CAPTIONS[name]}; {result.mask.sum()} of {result.mask.size} patches are hidden"
-            st.image(scene.png(views[name]), CAPTIONS[name], width="stretch", alt=alt)
+            st.image(scene.png(views[name]), CAPTIONS[name], width="stretch", output_format="PNG", alt=alt)
     return views
 
 
@@ -193,7 +193,7 @@ def show_errors(result: Reconstruction) -> None:
     errors = serving.patch_error(result)
     worst = [divmod(int(i), errors.shape[1]) for i in errors.ravel().argsort()[::-1][:5] if errors.ravel()[i] > 0]
     with st.container(key="errors"):
-        st.image(scene.png(heat(errors, scene.ERROR_LIMIT)), width="stretch",
+        st.image(scene.png(heat(errors, scene.ERROR_LIMIT)), width="stretch", output_format="PNG",
                  caption=f"Black: no error, or visible. Pale yellow: {scene.ERROR_LIMIT} and more.",
                  alt="Map of the error of each patch, brighter where it is larger")  # fmt: skip
         if worst:
