@@ -103,7 +103,9 @@ def test_info_counts_parameters(capsys):
     assert "107,760,000 numbers, 107,533,056 of them trainable" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["export"], ["app"], ["info"]])
+@pytest.mark.parametrize(
+    "command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["export"], ["app"], ["info"]]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
