@@ -134,6 +134,7 @@ def test_notebooks_run_and_reproduce_their_marked_outputs(tmp_path):
     assert f"{cells} passed" in done.stdout
 
 
+@pytest.mark.audit  # runs every notebook a second time
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_solutions_run_after_the_notebook(path, tmp_path):
     """The solutions folded under the exercises, in the state the notebook ends in."""
