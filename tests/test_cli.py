@@ -120,13 +120,21 @@ def test_every_command_has_help(command, capsys):
         (["dance"], "invalid choice: 'dance'"),
         (["train", "--epochs", "many"], "invalid int value: 'many'"),
         (["train", "--augment", "colour"], "invalid choice: 'colour'"),
+        (["evaluate", "x", "--mask-ratio", "nan"], "must be in [0, 1), got nan"),
+        (["evaluate", "x", "--batch-size", "0"], "must be a whole number of at least 1, got 0"),
+        (["evaluate", "x", "--size", "0"], "must be a whole number of at least 1, got 0"),
+        (["train", "--device", "tpu"], "must be cpu, cuda or cuda:1 and the like, got tpu"),
+        (["app", "--port", "0"], "must be in 1 to 65535, got 0"),
     ],
 )
 def test_bad_usage_is_status_2(arguments, message, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert "--help" in error
 
 
 @pytest.mark.parametrize(
@@ -141,11 +149,16 @@ def test_bad_usage_is_status_2(arguments, message, capsys):
         (["evaluate", "nowhere"], 1, "no weights 'nowhere'"),
         (["data", "--data", "/nowhere/at/all"], 1, "no data at /nowhere/at/all"),
         (["reconstruct", "nobody.jpg"], 1, "no picture at nobody.jpg"),
+        (["reconstruct", "chelsea", "--seed", "-1"], 1, "seed must be in [0, 2**31), got -1"),
+        (["reconstruct", "chelsea", "--out", "file.txt/x.png"], 1, "cannot use 'file.txt': it is a file"),
+        (["reconstruct", "."], 1, "is a folder, not a picture"),
+        (["app", "--host", "999.1.1.1"], 1, "cannot listen at 999.1.1.1, port 8501"),
         ([], 2, ""),
     ],
 )
 def test_errors_are_one_line_with_their_status(arguments, status, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").touch()
     assert main(arguments) == status
     captured = capsys.readouterr()
     assert message in captured.err
@@ -161,3 +174,14 @@ def test_debug_shows_the_traceback():
 def test_python_m_maelib_is_the_command():
     done = subprocess.run([sys.executable, "-m", "maelib", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"maelib {maelib.__version__}"
+
+
+def test_reader_that_leaves_is_no_error_and_a_full_disk_is():
+    command = f"{sys.executable} -m maelib info"
+    left = subprocess.run(["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, text=True)
+    assert left.stderr == ""
+    full = subprocess.run(["bash", "-c", f"{command} > /dev/full"], capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr == "maelib: no space left on device\n"
+    closed = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, text=True)
+    assert closed.stderr == ""

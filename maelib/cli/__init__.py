@@ -5,12 +5,13 @@ A module has the name of its command, a one-line `HELP`, `EXAMPLES` (shown below
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from . import app, data, evaluate, export, info, reconstruct, train
-from .common import HelpFormatter, UsageError, load_any
+from .common import HelpFormatter, Parser, UsageError, load_any, one_line
 
 __all__ = ["COMMANDS", "UsageError", "build_parser", "load_any", "main"]
 
@@ -36,13 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         args.run(args)
+        if sys.stdout:  # None where the caller has closed it
+            sys.stdout.flush()  # a full disk or a reader that has left shows here, not at exit
     except KeyboardInterrupt:
         print("maelib: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `maelib ... | head`: nobody reads on, and nobody wants to hear of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # one line for people; --debug shows where it came from
         if args.debug:
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = one_line(error)
         print(f"maelib: {'usage: ' if isinstance(error, UsageError) else ''}{text}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
@@ -50,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="maelib", description="Masked autoencoders from scratch: train, measure, reconstruct.", epilog=EPILOG,
         formatter_class=HelpFormatter,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"maelib {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(str(error)) from error
     for model in models:
         open_model(model)  # a sentence now, and not in a visitor's page
+    _check_address(args.host, args.port)
     script = Path(__file__).resolve().parent.parent / "app.py"
     options = {
         "server.address": args.host,
@@ -65,6 +67,20 @@ def run(args: argparse.Namespace) -> None:
     if os.name == "nt":  # exec detaches from the console there
         raise SystemExit(subprocess.call(command))
     os.execv(command[0], command)  # signals and exit status are the server's own
+
+
+def _check_address(host: str, port: int) -> None:
+    """OSError with a sentence where nothing can listen; Streamlit would show a traceback."""
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(*kind[:3]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(kind[4])
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RuntimeError(
+            f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
+        ) from error
 
 
 def _port(text: str) -> int:

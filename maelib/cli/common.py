@@ -1,14 +1,22 @@
 """What several commands share: arguments, data, models, tables."""
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..model import MaskedAutoencoder
 
 
 class UsageError(Exception):
     """The command was called in a way that cannot work."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, where argparse shows the whole usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows how)\n")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -28,7 +36,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures",
     )
     parser.add_argument(
-        "--size", type=int, default=None, help="pack pictures at this size in pixels; fits the model if left out"
+        "--size", type=positive, default=None, help="pack pictures at this size in pixels; fits the model if left out"
     )
     parser.add_argument(
         "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
@@ -52,6 +60,29 @@ def load_any(name: str) -> MaskedAutoencoder:
             raise FileNotFoundError(f"{folder} holds no model.safetensors: let its training end (--resume auto)")
         return load_model(folder / "model.safetensors")
     return load_model(name)
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line, an operating system's with the file first and without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename2 or error.filename
+        reason = "it is a file, and a folder is needed there" if isinstance(error, FileExistsError) else error.strerror
+        return f"{f'cannot use {str(place)!r}: ' if place else ''}{reason[0].lower()}{reason[1:]}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as an option's type."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """The name of a device, as an option's type."""
+    if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:[0-9]{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:1 and the like, got {text}")
+    return text
 
 
 def ratio(text: str) -> float:

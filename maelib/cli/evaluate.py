@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .common import add_data, load_any, load_data, print_scores, ratio
+from .common import add_data, device, load_any, load_data, positive, print_scores, ratio
 
 HELP = "PSNR and SSIM of a model, by protocol"
 EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
@@ -17,14 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run folder, a file of weights, or the name of a shipped model")
     add_data(parser)
     parser.add_argument("--split", choices=["train", "val"], default="val", help="which part of the data")
-    parser.add_argument("--n", type=int, default=None, help="the first n pictures only; all if left out")
+    parser.add_argument("--n", type=positive, default=None, help="the first n pictures only; all if left out")
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
-    parser.add_argument("--batch-size", type=int, default=64, help="pictures at a time; does not change the figures")
+    parser.add_argument(
+        "--batch-size", type=positive, default=64, help="pictures at a time; does not change the figures"
+    )
     parser.add_argument("--protocols", nargs="+", default=None, metavar="NAME",
                         help="article, pasted, masked; all that apply if left out")  # fmt: skip
     parser.add_argument("--baselines", action="store_true", help="also measure the fills that learn nothing")
-    parser.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
+    parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     parser.add_argument(
         "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ..model import PRESETS, MAEConfig, MaskedAutoencoder
 from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
 from ..training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
-from .common import UsageError, add_data, load_data, print_scores
+from .common import UsageError, add_data, device, load_data, print_scores
 
 HELP = "train a masked autoencoder; ends with a picture and its figures"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", type=float, default=None,
                         help="save and stop after so many minutes of training; no limit if left out")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
-    parser.add_argument("--device", default=None, help="cpu, cuda; chosen by what is there")
+    parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     preset = parser.add_mutually_exclusive_group()
     preset.add_argument("--preset-minute", action="store_true",
                         help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
