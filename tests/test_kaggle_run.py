@@ -32,14 +32,6 @@ def image(tmp_path_factory) -> Path:
     return lent
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    subprocess.run(command, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
-
-
 def run_as_kaggle(notebook: Path, layout: str, image: Path, wheel: Path, tmp_path: Path) -> tuple[str, Path]:
     """Run a notebook in a new environment; what the run printed, and the folder of its output."""
     inputs, working, home = tmp_path / "input", tmp_path / "working", tmp_path / "env"

@@ -68,15 +68,6 @@ def test_readme_paths_and_make_targets_exist():
         assert (ROOT / folder).is_dir(), folder
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel, built without asking the network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    subprocess.run(command, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
-
-
 def test_the_wheel_holds_the_shipped_files(wheel):
     inside = zipfile.ZipFile(wheel).namelist()
     assert "maelib/py.typed" in inside
