@@ -8,7 +8,6 @@ import sys
 import tomllib
 import venv
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
