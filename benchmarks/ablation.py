@@ -43,7 +43,7 @@ def whole_last_block(model: MaskedAutoencoder) -> None:
     last = model.decoder.blocks[-1]
     assert isinstance(last, Block)
     forward = last.forward
-    last.forward = lambda x, outputs=slice(None): forward(x)[:, outputs]  # type: ignore[method-assign]
+    last.forward = lambda x, outputs=slice(None), sources=slice(None): forward(x)[:, outputs]  # type: ignore
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

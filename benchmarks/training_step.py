@@ -38,7 +38,7 @@ from maelib.hardware import describe_hardware, describe_software
 from maelib.training.optimizer import make_optimizer, parameter_groups
 from maelib.training.precision import DTYPES
 
-MODELS = {"base": "mae_base_patch16_224", "tiny": "mae_tiny_patch4_64"}
+MODELS = {"base": "mae_base_patch16_224", "tiny": "mae_tiny_patch4_64_plain"}
 BATCH = {"cpu": {"base": 16, "tiny": 128}, "cuda": {"base": 256, "tiny": 1024}}
 PIECES = 4  # for the tiny model on a CPU
 Step = Callable[[], None]

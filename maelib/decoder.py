@@ -14,6 +14,9 @@ class Decoder(nn.Module):
     Every hidden patch enters as the same mask token; its position alone tells it apart. Attention does not care about
     the order of its tokens, so none is restored: each token carries its position along. With `everything=True` the
     visible patches are predicted too, in the order [visible, hidden]: (B, K + M, P).
+
+    With `cross=True` every predicted token looks at the visible ones only, which stay as the encoder left them
+    (cross-attention, after Fu et al. 2024, CrossMAE): cheaper, and no prediction depends on what else is asked for.
     """
 
     positions: Tensor  # (1 + N, decoder width), fixed; row 0 belongs to the class token
@@ -28,8 +31,10 @@ class Decoder(nn.Module):
         heads: int,
         mlp_ratio: float,
         norm_eps: float = 1e-6,
+        cross: bool = False,
     ):
         super().__init__()
+        self.cross = cross
         self.embed = nn.Linear(latent, width)
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.register_buffer("positions", torch.cat([torch.zeros(1, width), sincos_2d(grid, width)]))
@@ -45,8 +50,14 @@ class Decoder(nn.Module):
         seen = x[:, 1:] + gather_tokens(positions[1:], visible)  # (B, K, D')
         unseen = self.mask_token + gather_tokens(positions[1:], hidden)  # (B, M, D')
         x = torch.cat([class_token, seen, unseen], dim=1)  # (B, 1 + N, D')
-        for block in self.blocks[:-1]:
-            x = block(x)
-        first = 1 if everything else 1 + visible.shape[1]
-        x = self.blocks[-1](x, slice(first, None))  # what nobody asks for is not computed
+        known = x.shape[1] - hidden.shape[1]  # 1 + K
+        first = 1 if everything else known  # what nobody asks for is not computed
+        if self.cross:
+            context, x = x[:, :known], x[:, first:]
+            for block in self.blocks:
+                x = block(torch.cat([context, x], dim=1), slice(known, None), slice(known))
+        else:
+            for block in self.blocks[:-1]:
+                x = block(x)
+            x = self.blocks[-1](x, slice(first, None))
         return self.head(self.norm(x))

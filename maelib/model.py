@@ -17,12 +17,12 @@ from .transformer import initialize
 
 @dataclass(frozen=True)
 class MAEConfig:
-    """Shape of a masked autoencoder. The defaults are the embedded model's.
+    """Shape of a masked autoencoder. The defaults make a plain small one.
 
     Sizes in pixels; `image_size` is one number or (height, width). Other image sizes work too, with resampled
     positions. `norm_eps` is the epsilon of every LayerNorm. `normalize_targets` scores each patch after removing its
     mean and scale. `pixel_mean` and `pixel_std` say how pictures in [0, 1] are standardised before they enter the
-    model, one number or one a channel.
+    model, one number or one a channel. `decoder_cross` lets the decoder look at visible patches only.
 
     Raises
     ------
@@ -39,6 +39,7 @@ class MAEConfig:
     decoder_width: int = 128
     decoder_depth: int = 2
     decoder_heads: int = 4
+    decoder_cross: bool = False
     mlp_ratio: float = 4.0
     norm_eps: float = 1e-6
     normalize_targets: bool = False
@@ -65,6 +66,8 @@ class MAEConfig:
                 raise ValueError(f"{prefix}heads must divide {prefix}width, got {heads} heads for {width}")
             if width % 4:
                 raise ValueError(f"{prefix}width must be a multiple of 4 (2-D sine-cosine positions), got {width}")
+        if not isinstance(self.decoder_cross, bool):
+            raise ValueError(f"decoder_cross must be true or false, got {self.decoder_cross!r}")
         if self.mlp_ratio <= 0:
             raise ValueError(f"mlp_ratio must be positive, got {self.mlp_ratio}")
         if not 0 < self.norm_eps < 1:
@@ -122,8 +125,9 @@ class MaskedAutoencoder(nn.Module):
         self.config = c = config
         self.encoder = Encoder(c.patch_dim, c.grid, c.width, c.depth, c.heads, c.mlp_ratio, c.norm_eps)
         self.decoder = Decoder(
-            c.width, c.patch_dim, c.grid, c.decoder_width, c.decoder_depth, c.decoder_heads, c.mlp_ratio, c.norm_eps
-        )
+            c.width, c.patch_dim, c.grid, c.decoder_width, c.decoder_depth, c.decoder_heads, c.mlp_ratio, c.norm_eps,
+            c.decoder_cross,
+        )  # fmt: skip
         self.apply(initialize)
 
     def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
@@ -200,7 +204,8 @@ _BASE = MAEConfig(
 _PAPER = replace(_BASE, decoder_width=512, decoder_depth=8, decoder_heads=16)
 
 PRESETS: dict[str, MAEConfig] = {
-    "mae_tiny_patch4_64": MAEConfig(),
+    "mae_tiny_patch4_64": MAEConfig(depth=8, decoder_depth=1, decoder_cross=True),
+    "mae_tiny_patch4_64_plain": MAEConfig(),
     "mae_base_patch16_224": _BASE,
     "mae_base_patch16_224_paper": _PAPER,
     "mae_large_patch16_224_paper": replace(_PAPER, width=1024, depth=24, heads=16),

@@ -48,8 +48,8 @@ class MLP(nn.Sequential):
 class Block(nn.Module):
     """A pre-norm transformer block (Dosovitskiy et al. 2021, equations 2 and 3): (B, L, D) -> (B, Q, D).
 
-    `outputs` names the tokens whose result is wanted; the others still serve as keys and values, but nothing else is
-    computed for them.
+    `outputs` names the tokens whose result is wanted, `sources` those that serve as keys and values; nothing else is
+    computed.
     """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float = 1e-6):
@@ -59,9 +59,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, norm_eps)
         self.mlp = MLP(width, int(width * mlp_ratio))
 
-    def forward(self, x: Tensor, outputs: slice = slice(None)) -> Tensor:
+    def forward(self, x: Tensor, outputs: slice = slice(None), sources: slice = slice(None)) -> Tensor:
         context = self.norm1(x)
-        x = x[:, outputs] + self.attention(context[:, outputs], context)
+        x = x[:, outputs] + self.attention(context[:, outputs], context[:, sources])
         return x + self.mlp(self.norm2(x))
 
 

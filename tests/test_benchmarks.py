@@ -15,7 +15,7 @@ import ablation
 import peers
 import training_step
 
-NAME = "mae_tiny_patch4_64"
+NAME = "mae_tiny_patch4_64_plain"
 CPU = torch.device("cpu")
 
 

@@ -1,5 +1,7 @@
 """Parity with transformers' ViTMAE: the same weights and the same noise give the same mask, loss and predictions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import SMALL
@@ -74,7 +76,7 @@ def test_our_weights_there(size, norm_pix):
     torch.manual_seed(0)
     changes = {"normalize_targets": norm_pix}
     ours = create_model("mae_base_patch16_224", **changes) if size == "base" else create_model(
-        "mae_tiny_patch4_64", patch_size=8, width=64, depth=2, heads=2, decoder_depth=1, **changes
+        "mae_tiny_patch4_64_plain", patch_size=8, width=64, depth=2, heads=2, decoder_depth=1, **changes
     )  # fmt: skip
     theirs = to_huggingface(ours.eval())
     loss, pred = compare(theirs, ours, batch=2)
@@ -122,5 +124,7 @@ def test_other_objects_and_shapes_are_refused(small_model):
     with pytest.raises(TypeError, match="expected transformers' ViTMAEForPreTraining, got MaskedAutoencoder"):
         from_huggingface(small_model)
     wide = MaskedAutoencoder(type(SMALL)(**vars(SMALL) | {"image_size": (32, 64)}))
+    with pytest.raises(ValueError, match="no decoder with cross-attention"):
+        to_huggingface(MaskedAutoencoder(replace(SMALL, decoder_cross=True)))
     with pytest.raises(ValueError, match="square images only, this model has 32 x 64"):
         to_huggingface(wide)

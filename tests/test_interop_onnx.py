@@ -1,6 +1,7 @@
 """The ONNX file does what the model does, whatever is hidden, in every precision and for every configuration."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ CONFIGS = {
         image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_heads=2,
         normalize_targets=True, pixel_mean=(0.48, 0.45, 0.4), pixel_std=(0.2, 0.21, 0.22),
     ),
+    "cross-attention": replace(SMALL, decoder_cross=True),
     "gray, not square": MAEConfig(
         image_size=(24, 32), patch_size=8, channels=1, width=32, depth=1, heads=4, decoder_width=16, decoder_depth=1
     ),

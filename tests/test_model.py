@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder, create_model
 from maelib.loss import normalize_patches, reconstruction_loss
+from maelib.masking import split_by_noise
 from maelib.patches import patchify
 from maelib.transformer import Attention, Block
 
@@ -151,6 +152,26 @@ def test_only_visible_patches_are_encoded_and_only_hidden_ones_predicted(small_m
     assert flops(small_model, lambda model: model(images, 0.75)) == expected
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_cross_attention_decoder_predicts_each_patch_alone(depth):
+    """What is predicted does not depend on what else is asked for, and costs what its queries and keys cost."""
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(replace(SMALL, decoder_cross=True, decoder_depth=depth)).eval()
+    images = torch.rand(2, 3, 32, 32)
+    patches, grid = model.cut(images)
+    masking = split_by_noise(torch.rand(2, 16), 4)
+    with torch.no_grad():
+        latents = model.encode_visible(patches, masking, grid)
+        wanted = model.decode(latents, masking, grid)
+        everything = model.decode(latents, masking, grid, everything=True)
+        few = model.decode(latents, masking._replace(hidden=masking.hidden[:, 3:5]), grid)
+        other = model.decode(latents + 0.1, masking, grid)
+    torch.testing.assert_close(everything[:, 4:], wanted)
+    torch.testing.assert_close(few, wanted[:, 3:5])
+    assert (wanted[:, 0] - wanted[:, 1]).abs().max() > 1e-3
+    assert (wanted - other).abs().max() > 1e-3  # it does look at the visible ones
+
+
 def test_attention_is_pytorchs():
     torch.manual_seed(0)
     ours, theirs = Attention(32, 4), nn.MultiheadAttention(32, 4, batch_first=True)
@@ -181,6 +202,10 @@ def test_a_block_is_pytorchs_pre_norm_layer():
     x = torch.randn(2, 7, 32)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours(x, slice(3, None)), theirs(x)[:, 3:], atol=1e-5, rtol=1e-5)
+    mask = torch.zeros(7, 7, dtype=torch.bool)
+    mask[:, 3:] = True  # only the first three may be looked at
+    expected = theirs(x, src_mask=mask)[:, 3:]
+    torch.testing.assert_close(ours(x, slice(3, None), slice(3)), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_every_parameter_gets_a_gradient(small_model):
@@ -245,7 +270,7 @@ def test_ratio_zero_predicts_every_patch(small_model):
 
 
 def test_presets_are_what_they_are_called():
-    assert PRESETS["mae_tiny_patch4_64"] == MAEConfig()
+    assert PRESETS["mae_tiny_patch4_64_plain"] == MAEConfig()
     for name, config in PRESETS.items():
         patch, size = name.split("_patch")[1].split("_")[:2]
         assert (config.patch_size, config.image_size) == (int(patch), int(size))

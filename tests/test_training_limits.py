@@ -195,7 +195,9 @@ def test_options_that_cannot_work_are_bad_usage(arguments, message, capsys):
     [
         ("mae_base_patch16_224", {"depth": 2, "decoder_depth": 3}),
         ("mae_tiny_patch4_64", {}),
-        ("mae_tiny_patch4_64", {"depth": 3, "decoder_depth": 6, "mlp_ratio": 2.0}),
+        ("mae_tiny_patch4_64", {"decoder_depth": 3}),
+        ("mae_tiny_patch4_64_plain", {}),
+        ("mae_tiny_patch4_64_plain", {"depth": 3, "decoder_depth": 6, "mlp_ratio": 2.0}),
     ],
 )
 def test_activations_are_what_autograd_keeps(name, changes, monkeypatch):

@@ -95,7 +95,7 @@ def to_huggingface(model: MaskedAutoencoder, *, mask_ratio: float = 0.75) -> "Vi
     Raises
     ------
     ValueError
-        An image that is not square, which transformers' loss does not take.
+        What transformers does not have: an image that is not square, a decoder with cross-attention.
     ImportError
         No transformers.
     """
@@ -103,6 +103,8 @@ def to_huggingface(model: MaskedAutoencoder, *, mask_ratio: float = 0.75) -> "Vi
     height, width = c.hw
     if height != width:
         raise ValueError(f"transformers' ViTMAE takes square images only, this model has {height} x {width} pixels")
+    if c.decoder_cross:
+        raise ValueError("transformers' ViTMAE has no decoder with cross-attention (decoder_cross=True of this model)")
     config = transformers.ViTMAEConfig(
         hidden_size=c.width,
         num_hidden_layers=c.depth,

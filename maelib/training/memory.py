@@ -20,10 +20,13 @@ def step_memory(model: MaskedAutoencoder, batch: int, mask_ratio: float = 0.75) 
     visible = num_visible(patches, mask_ratio)
     hidden = patches - visible
     kept = c.depth * (1 + visible) * block_bytes(c.width, c.mlp_ratio)
-    kept += (c.decoder_depth - 1) * (1 + patches) * block_bytes(c.decoder_width, c.mlp_ratio)
-    # The last block of the decoder computes queries and the MLP for hidden patches only: norm, keys and values for all.
-    first = c.decoder_width * (SINGLE + HALF + 2 * HALF)
-    kept += (1 + patches) * first + hidden * (block_bytes(c.decoder_width, c.mlp_ratio) - first)
+    whole = block_bytes(c.decoder_width, c.mlp_ratio)
+    norm, keys_values = c.decoder_width * (SINGLE + HALF), c.decoder_width * 2 * HALF
+    # A block of the decoder that computes queries and the MLP for hidden patches only: all with cross-attention, else the
+    # last. Its norm sees all tokens; keys and values come from all, with cross-attention from the visible ones.
+    sources = visible if c.decoder_cross else patches
+    partial = (1 + patches) * norm + (1 + sources) * keys_values + hidden * (whole - norm - keys_values)
+    kept += (c.decoder_depth - 1) * (partial if c.decoder_cross else (1 + patches) * whole) + partial
     kept += visible * c.patch_dim * (SINGLE + HALF) + hidden * c.patch_dim * 3 * SINGLE  # in, out, targets
     kept += (1 + visible) * c.width * (SINGLE + HALF) + hidden * c.decoder_width * (SINGLE + HALF)  # the two last norms
     return {
