@@ -1,18 +1,22 @@
 """The benchmarks measure what they say: the same work for everybody, and savings that do not change the result."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, SMALL
 
-from maelib import create_model
+from maelib import MaskedAutoencoder, create_model
+from maelib.evaluation import reconstruct_batch
+from maelib.patches import patchify
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("timm")
 pytest.importorskip("lightly")
 import ablation
 import peers
+import statistics_head
 import training_step
 
 NAME = "mae_tiny_patch4_64_plain"
@@ -103,3 +107,38 @@ def test_the_table_has_every_contender(monkeypatch, capsys, tmp_path):
     for key in peers.peers(NAME):
         assert key in printed
     assert (tmp_path / "t.json").exists()
+
+
+@pytest.mark.parametrize(("statistics", "oracle"), [("visible average", False), ("true (an oracle)", True)])
+def test_statistics_are_put_back_as_the_library_does_it(statistics, oracle):
+    """The twin with borrowed statistics equals a model of normalised targets that has the same weights."""
+    torch.manual_seed(0)
+    twin = statistics_head.WithStatistics(SMALL).eval()
+    plain = MaskedAutoencoder(replace(SMALL, normalize_targets=True)).eval()
+    weights = twin.state_dict()
+    for name in ("decoder.head.weight", "decoder.head.bias"):
+        weights[name] = weights[name][:-2]
+    plain.load_state_dict(weights)
+    images, noise = torch.rand(2, 3, 32, 32), torch.rand(2, 16)
+    twin.statistics = statistics
+    with torch.no_grad():
+        expected, _ = reconstruct_batch(plain, images, 0.75, noise, oracle=oracle)
+        found, _ = twin.predict(images, 0.75, noise)
+    torch.testing.assert_close(found.clamp(0, 1), patchify(expected, SMALL.patch_size))
+
+
+def test_the_statistics_head_learns_the_statistics():
+    """Plain colours: the mean of a hidden patch is that of the visible ones, its spread is zero."""
+    torch.manual_seed(0)
+    twin = statistics_head.WithStatistics(SMALL)
+    optimizer = torch.optim.AdamW(twin.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = twin(torch.rand(16, 3, 1, 1).expand(-1, -1, 32, 32)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    images = torch.tensor([0.2, 0.8]).reshape(2, 1, 1, 1).expand(2, 3, 32, 32)
+    with torch.no_grad():
+        found, mask = twin.predict(images)
+    hidden = found[mask].reshape(2, -1)  # nobody taught it the visible ones
+    assert (hidden.mean(dim=1) - torch.tensor([0.2, 0.8])).abs().max() < 0.1

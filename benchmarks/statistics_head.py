@@ -1,0 +1,120 @@
+"""Raw pixels against normalised targets with a statistics head, trained alike and scored alike.
+
+    python benchmarks/statistics_head.py --json data/results/statistics_head.json     # half an hour on two cores
+
+A model of normalised targets predicts patches without mean and scale; to paint them it needs both. Its twin here has two
+outputs more in the decoder's head: mean and standard deviation of each hidden patch. Scored under `masked` with its own
+statistics, with those of the visible patches on average, and with the true ones, which no model can know.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maelib import PRESETS, MAEConfig, MaskedAutoencoder
+from maelib.datasets import PackedImages, load_dataset
+from maelib.evaluation import evaluate
+from maelib.hardware import describe_hardware, describe_software
+from maelib.loss import normalize_patches, patch_statistics, reconstruction_loss
+from maelib.model import MAEOutput
+from maelib.patches import gather_tokens
+from maelib.training import TrainConfig, Trainer
+
+RECIPE = TrainConfig(epochs=1, batch_size=64, base_lr=0.004, warmup_epochs=0.1, checkpoint_minutes=3)  # peak 0.001
+VARIANCE = 0.07  # of the pixels of Tiny ImageNet: an error of statistics of this size weighs as one of a whole patch
+STATISTICS = ("own", "visible average", "true (an oracle)")
+
+
+class WithStatistics(MaskedAutoencoder):
+    """Predicts normalised patches, and the mean and the standard deviation of each.
+
+    Its configuration says that targets are raw, because `predict` returns pixels, made with the `statistics` chosen.
+    """
+
+    statistics = "own"
+
+    def __init__(self, config: MAEConfig):
+        super().__init__(config)
+        head = nn.Linear(config.decoder_width, config.patch_dim + 2)
+        nn.init.xavier_uniform_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.decoder.head = head
+
+    def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
+        patches, grid = self.cut(images)
+        masking = self.choose(patches, mask_ratio, noise)
+        out = self.decode(self.encode_visible(patches, masking, grid), masking, grid)  # (B, M, P + 2)
+        target = gather_tokens(patches, masking.hidden)
+        loss = reconstruction_loss(out[..., :-2], normalize_patches(target))
+        loss = loss + reconstruction_loss(out[..., -2:], torch.cat(patch_statistics(target), dim=-1)) / VARIANCE
+        return MAEOutput(loss, out[..., :-2], masking.mask)
+
+    def predict(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        out, mask = super().predict(images, mask_ratio, noise)  # (B, N, P + 2)
+        mean, std = out[..., -2:-1], out[..., -1:]
+        if self.statistics != "own":
+            mean, std = patch_statistics(self.cut(images)[0])
+        if self.statistics == "visible average":  # as the library does it for a model without such a head
+            seen = ~mask[..., None]
+            count = seen.sum(1, keepdim=True)
+            mean = (mean * seen).sum(1, keepdim=True) / count
+            std = ((std.square() * seen).sum(1, keepdim=True) / count).sqrt()
+        return out[..., :-2] * std + mean, mask
+
+
+def train(
+    model: MaskedAutoencoder, name: str, data: PackedImages, folder: Path, recipe: TrainConfig
+) -> MaskedAutoencoder:
+    """A trained model; a run that was cut goes on, one that is complete is read."""
+    about = {"name": name, "data": "tiny-imagenet"}
+    trainer = Trainer(model, data.images, recipe, folder, resume=True, about=about)
+    trainer.train()
+    return trainer.model.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=50_000, help="pictures to train on, each seen once")
+    parser.add_argument("--n", type=int, default=2_000, help="pictures to score on")
+    parser.add_argument("--model", default="mae_tiny_patch4_64", choices=PRESETS)
+    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
+    parser.add_argument("--out", type=Path, default=Path("runs/statistics_head"), help="folder of the two runs")
+    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
+    args = parser.parse_args()
+    config = replace(PRESETS[args.model], normalize_targets=False)
+    recipe = replace(RECIPE, limit=args.images)
+    data, val = (load_dataset(args.data, split, size=config.hw[0]) for split in ("train", "val"))
+    rows: list[dict[str, Any]] = []
+
+    def score(model: MaskedAutoencoder, targets: str, statistics: str) -> None:
+        figures = evaluate(model, val, ("masked",), n=args.n)["masked"]
+        rows.append({"targets": targets, "statistics": statistics, "psnr": round(figures["psnr"], 3)})
+        print(f"{targets:12}{statistics:20}{figures['psnr']:7.2f} dB", flush=True)
+
+    torch.manual_seed(recipe.seed)
+    raw = train(MaskedAutoencoder(config), "raw", data, args.out / "raw", recipe)
+    score(raw, "raw", "none needed")
+    torch.manual_seed(recipe.seed)
+    twin = train(WithStatistics(config), "normalised, statistics head", data, args.out / "normalised", recipe)
+    assert isinstance(twin, WithStatistics)
+    for twin.statistics in STATISTICS:
+        score(twin, "normalised", twin.statistics)
+    if args.json:
+        about = {
+            "kind": "benchmark", "name": args.json.stem, "model": args.model, "recipe": asdict(recipe),
+            "about": "Raw pixels against normalised targets with a head for mean and spread of each patch; each trained on the "
+            "first pictures of Tiny ImageNet, seen once, and scored under `masked`, 75 % hidden, masks of seed 0.",
+            "images_seen": args.images // recipe.batch_size * recipe.batch_size, "n": args.n,
+            "hardware": describe_hardware(), "software": describe_software(), "table": rows,
+        }  # fmt: skip
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(about, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
