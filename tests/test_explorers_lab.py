@@ -1,5 +1,6 @@
 """The reconstruction explorer in a real JupyterLab: a kernel, a front end, a reader at the keyboard."""
 
+import json
 import os
 import re
 import socket
@@ -7,6 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,11 +21,10 @@ pytestmark = pytest.mark.audit
 PICTURE = "img.maelib-role-picture"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """The address of a JupyterLab with one notebook in it, `explorer.ipynb`."""
+@contextmanager
+def jupyterlab(folder: Path, disabled: tuple[str, ...] = ()) -> Iterator[str]:
+    """The address of a JupyterLab with one notebook in it, `explorer.ipynb`; `disabled` are extensions of its front end."""
     pytest.importorskip("jupyterlab")
-    folder = tmp_path_factory.mktemp("lab")
     notebook = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_code_cell("from maelib.explorers import ReconstructionExplorer\nReconstructionExplorer()")
@@ -29,6 +32,9 @@ def lab(tmp_path_factory):
         metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
     )
     nbformat.write(notebook, folder / "explorer.ipynb")
+    settings = folder / "config" / "labconfig" / "page_config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"disabledExtensions": dict.fromkeys(disabled, True)}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,9 +61,8 @@ def lab(tmp_path_factory):
         server.wait(30)
 
 
-@pytest.fixture(scope="module")
-def page(lab, browser):
-    """The notebook, run, with the explorer in sight."""
+def run_notebook(lab: str, browser):
+    """The notebook in a browser, its one cell run."""
     page = browser.new_context(viewport={"width": 1400, "height": 1600}).new_page()
     page.set_default_timeout(120_000)
     page.goto(f"{lab}/lab/tree/explorer.ipynb")
@@ -69,9 +74,17 @@ def page(lab, browser):
         page.wait_for_timeout(2000)
         if prompt.inner_text().strip() != "[ ]:":
             break
-    page.locator(f"{PICTURE}, .jupyter-widgets-error-widget").first.wait_for()
-    assert page.locator(".jupyter-widgets-error-widget").count() == 0
     return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    """The notebook, run, with the explorer in sight."""
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as lab:
+        page = run_notebook(lab, browser)
+        page.locator(f"{PICTURE}, .jupyter-widgets-error-widget").first.wait_for()
+        assert page.locator(".jupyter-widgets-error-widget").count() == 0
+        yield page
 
 
 def figures(page) -> str:
@@ -120,3 +133,15 @@ def test_it_looks_like_something(page):
     assert abs(box["width"] - box["height"]) < 2
     if folder := os.environ.get("MAELIB_SHOTS"):
         page.screenshot(path=f"{folder}/lab.png")
+
+
+def test_without_the_widgets_front_end_the_plain_picture_is_shown(browser, tmp_path):
+    with jupyterlab(tmp_path, disabled=("@jupyter-widgets/jupyterlab-manager",)) as lab:
+        page = run_notebook(lab, browser)
+        picture = page.locator(".jp-OutputArea-output img")
+        picture.wait_for()
+        assert picture.get_attribute("src").startswith("data:image/png")
+        assert picture.bounding_box()["width"] > 300
+        assert page.locator(".maelib-explorer").count() == 0
+        if folder := os.environ.get("MAELIB_SHOTS"):
+            page.screenshot(path=f"{folder}/lab-without-widgets.png")

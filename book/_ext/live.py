@@ -12,6 +12,7 @@ from typing import Any
 
 from docutils import nodes
 from live_assets import EXPLORERS, FOLDER, ROOT, build, explorer_class, widget_state
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -47,7 +48,12 @@ class ExplorerDirective(SphinxDirective):
 def build_assets(app: Sphinx, config: Config) -> None:
     """Late, when Jupyter Book has looked through the static folders: it would put every script below them on all pages."""
     cache = Path(config.live_cache or ROOT / "_build" / "live")
-    app.live_files = build(cache)  # type: ignore[attr-defined]
+    files = build(cache)
+    for key, file in files.items():
+        if key.startswith("plain-"):
+            with Image.open(cache / "static" / FOLDER / file["name"]) as picture:
+                file["pixels"] = picture.size
+    app.live_files = files  # type: ignore[attr-defined]
     config.html_static_path.append(str(cache / "static"))
 
 
@@ -126,8 +132,10 @@ def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, An
         explorer.save.value = '<a download="reconstruction.png" href="#">save the picture as PNG</a>'  # made on a click
     state, model_id = widget_state(explorer, prefix)
     title = TITLES[name]
+    picture = files[f"plain-{name}.webp"]
+    width, height = picture["pixels"]  # known before it is loaded, so that nothing below it jumps
     plain = (
-        f'<img class="maelib-plain" src="{root}{FOLDER}/{files[f"plain-{name}.webp"]["name"]}" loading="lazy" '
+        f'<img class="maelib-plain" src="{root}{FOLDER}/{picture["name"]}" loading="lazy" width="{width}" height="{height}" '
         f'alt="{title}: the first picture of an explorer that needs JavaScript">'
     )
     return _place(name, title, state, model_id, plain)
