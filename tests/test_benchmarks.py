@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: the same work for everybody, and savings that do not change the result."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ pytest.importorskip("timm")
 pytest.importorskip("lightly")
 import ablation
 import peers
+import scaling
 import statistics_head
 import training_step
 
@@ -142,3 +144,14 @@ def test_the_statistics_head_learns_the_statistics():
         found, mask = twin.predict(images)
     hidden = found[mask].reshape(2, -1)  # nobody taught it the visible ones
     assert (hidden.mean(dim=1) - torch.tensor([0.2, 0.8])).abs().max() < 0.1
+
+
+@pytest.mark.audit
+def test_scaling_is_measured_and_projected(monkeypatch, tmp_path):
+    argv = ["--data", "samples", "--each", "5", "--steps", "1", "--rounds", "1", "--json", str(tmp_path / "s.json")]
+    monkeypatch.setattr(sys, "argv", ["scaling.py", *argv])
+    scaling.main()
+    measured, projected = json.loads((tmp_path / "s.json").read_text())["table"]
+    assert measured["efficiency"] == pytest.approx(measured["two"] / measured["one"] / 2, abs=1e-3)
+    assert "not measured" in projected["case"]
+    assert projected["gradients_mb"] == 430  # 107.5 million numbers of four bytes
