@@ -19,6 +19,7 @@ nb_execution_mode, nb_ipywidgets_js = "off", {{}}
 live_cache = {cache!r}
 html_context, html_favicon = {{"default_mode": "auto"}}, {icon!r}
 """
+BY_HAND = {"strategy": "hand", "hand": "01" * 8 + "0" * 48, "sample": "coffee"}  # of the stored notebook
 VIEW = "application/vnd.jupyter.widget-view+json"
 NAMES = ("patch", "position", "mask", "attention", "learning", "reconstruction")
 PIXELS = """async ([place, role]) => {
@@ -55,16 +56,17 @@ def write_notebook(path: Path) -> None:
     from ipywidgets import IntSlider
     from ipywidgets.embed import dependency_state
 
-    from maelib.explorers import MaskExplorer
+    from maelib.explorers import MaskExplorer, ReconstructionExplorer
 
-    explorer, other = MaskExplorer(), IntSlider(3, 0, 9, description="other")
+    explorer, by_hand, other = MaskExplorer(), ReconstructionExplorer(), IntSlider(3, 0, 9, description="other")
     explorer.controls["ratio"].value = 30
+    by_hand.choose(BY_HAND)
     cells = [nbformat.v4.new_markdown_cell("# Stored", id="title")]
-    for i, widget in enumerate((explorer, other)):
+    for i, widget in enumerate((explorer, by_hand, other)):
         data = {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}, "text/plain": "widget"}
         output = nbformat.v4.new_output("execute_result", data, execution_count=1)
         cells.append(nbformat.v4.new_code_cell("show()", id=f"cell{i}", outputs=[output], execution_count=1))
-    state = dependency_state([explorer, other], drop_defaults=False)
+    state = dependency_state([explorer, by_hand, other], drop_defaults=False)
     widgets = {VIEW.replace("view", "state"): {"version_major": 2, "version_minor": 0, "state": state}}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "widgets": widgets}), path)

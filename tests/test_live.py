@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from book_site import serve
-from live_site import Watched, build_site, names, picture_file, wire_bytes
+from live_site import BY_HAND, Watched, build_site, names, picture_file, wire_bytes
 from PIL import Image
 
 from maelib.explorers import scene
@@ -98,9 +98,18 @@ def test_a_notebook_keeps_its_controls_and_other_widgets(browser: Any, live_url:
     explorer.controls["ratio"].value = 25
     watched.after(0, "frames", lambda: watched.place(0).locator(".maelib-role-ratio [role=slider]").press("ArrowLeft"))
     assert_frame(watched, 0, explorer, "mask")
-    other = watched.place(1).locator("[role=slider]")
+    other = watched.place(2).locator("[role=slider]")
     other.press("ArrowRight")
     assert other.get_attribute("aria-valuenow") == "4.0"
+    by_hand = ReconstructionExplorer()
+    for view in ("side by side", "masked"):
+        by_hand.choose(BY_HAND | {"view": view})
+        if view == "masked":
+            button = watched.place(1).locator(".maelib-role-view button", has_text="masked")
+            watched.after(1, "model", button.click)
+        assert "32 of 256 patches" in watched.text(1)
+        rendered = by_hand.render(by_hand.state()).pictures["picture"]
+        assert np.abs(watched.pixels(1).astype(int) - rendered).max() <= 2
     watched.assert_clean()
     watched.context.close()
 

@@ -106,9 +106,12 @@ def _explorer_of(stored: dict[str, Any], model_id: str) -> tuple[str | None, dic
     root = stored["state"].get(model_id, {}).get("state", {})
     name = next((c.removeprefix(CLASS) for c in root.get("_dom_classes", []) if c.startswith(CLASS)), None)
     controls: dict[str, Any] = {}
+    squares: list[bool] = []  # of the mask by hand
 
     def walk(state: dict[str, Any]) -> None:
         for css in state.get("_dom_classes", []):
+            if css == "maelib-cell":
+                squares.append(state.get("value", False))
             if css.startswith("maelib-role-"):
                 controls[css.removeprefix("maelib-role-")] = state.get("index", state.get("value"))
         for child in state.get("children", []):
@@ -116,7 +119,7 @@ def _explorer_of(stored: dict[str, Any], model_id: str) -> tuple[str | None, dic
 
     if name in EXPLORERS:
         walk(root)
-    return (name if name in EXPLORERS else None), controls
+    return (name if name in EXPLORERS else None), controls | {"squares": squares}
 
 
 def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, Any], root: str) -> str:
@@ -128,6 +131,8 @@ def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, An
             if control is None or value is None:
                 continue
             setattr(control, "index" if hasattr(control, "index") else "value", value)
+        for cell, pressed in zip(getattr(explorer, "cells", []), controls.get("squares", []), strict=False):
+            cell.value = pressed
     if name == "reconstruction":
         explorer.save.value = '<a download="reconstruction.png" href="#">save the picture as PNG</a>'  # made on a click
     state, model_id = widget_state(explorer, prefix)
