@@ -43,8 +43,10 @@ train: $(READY)  ## train a small model on the shipped pictures: one minute, end
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs
 	$(BIN)/python notebooks/store.py
 
-artifacts: $(READY)  ## everything that depends on the weights: the model for the pages, frames, first pictures, notebooks
+artifacts: $(READY)  ## everything that depends on the weights: the pages' model and pictures, README, card, notebooks
 	$(BIN)/python book/_ext/live_assets.py
+	$(BIN)/python book/_ext/ladder.py
+	$(BIN)/python book/images/draw_card.py
 	$(MAKE) notebooks
 
 clean:  ## remove what make made, but not your training runs

@@ -1,4 +1,7 @@
-"""Draw card.png, the preview that social media show for the book: python book/images/draw_card.py"""
+"""Draw what the model makes of the cat: python book/images/draw_card.py
+
+That is card.png, the preview that social media show for the book, and reconstruction.png, on top of the README.
+"""
 
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import maelib
 from maelib.datasets import sample_path
 
 result = maelib.reconstruct(maelib.load("mae_tiny_patch4_64"), sample_path("chelsea"))
+result.panel().save(Path(__file__).parent / "reconstruction.png")
 figure = plt.figure(figsize=(12, 6.3), dpi=100, facecolor="white")
 figure.text(0.05, 0.84, "Seeing the Unseen", size=46, weight="bold", color="#1b1f24")
 figure.text(0.05, 0.75, "Masked autoencoders from scratch, in notebooks you can run", size=22, color="#444c56")
