@@ -4,6 +4,7 @@ Streamlit runs this file from the top whenever a visitor moves something. Pictur
 `maelib.explorers.scene`, as in the notebooks.
 """
 
+import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -169,8 +170,13 @@ def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
     with st.container(key="four" if len(names) > 1 else "one"):
         for name in names:
             alt = f"{CAPTIONS[name]}; {result.mask.sum()} of {result.mask.size} patches are hidden"
-            st.image(scene.png(views[name]), CAPTIONS[name], width="stretch", output_format="PNG", alt=alt)
+            st.image(inline(scene.png(views[name])), CAPTIONS[name], width="stretch", alt=alt)
     return views
+
+
+def inline(png: bytes) -> str:
+    """A picture as an address that holds it: the browser need not come back for it, which halves the time of a move."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, views: dict[str, np.ndarray]) -> None:
@@ -193,7 +199,7 @@ def show_errors(result: Reconstruction) -> None:
     errors = serving.patch_error(result)
     worst = [divmod(int(i), errors.shape[1]) for i in errors.ravel().argsort()[::-1][:5] if errors.ravel()[i] > 0]
     with st.container(key="errors"):
-        st.image(scene.png(heat(errors, scene.ERROR_LIMIT)), width="stretch", output_format="PNG",
+        st.image(inline(scene.png(heat(errors, scene.ERROR_LIMIT))), width="stretch",
                  caption=f"Black: no error, or visible. Pale yellow: {scene.ERROR_LIMIT} and more.",
                  alt="Map of the error of each patch, brighter where it is larger")  # fmt: skip
         if worst:
