@@ -69,7 +69,8 @@ def collect(run: str | Path, name: str, out: str | Path) -> Path:
     description = json.loads((run / "config.json").read_text())
     batch = _recipe(run)["batch_size"]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    thinned = lines[:: max(1, len(lines) // 100)]
+    places = np.unique(np.geomspace(1, max(1, len(lines)), 100).round().astype(int)) - 1  # denser where more happens
+    thinned = [lines[i] for i in places] if lines else []
     about = {
         "kind": "frames", "name": name, "dataset": description.get("data"), "recipe": description["train"],
         "model": description["model"], "samples": SAMPLES, "mask_ratio": RATIO, "seed": SEED,

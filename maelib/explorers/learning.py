@@ -92,14 +92,16 @@ def _originals(frames: Frames) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def draw_curve(curve: list[dict[str, float]], seen: int, last: int) -> np.ndarray:
-    """The loss on a logarithmic axis, up to `seen` pictures in colour and the rest in gray: (HEIGHT, WIDTH, 3) uint8."""
+    """The loss against pictures seen, both logarithmic, up to `seen` in colour and the rest in gray: (HEIGHT, WIDTH, 3)
+    uint8."""
     sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     losses = np.log([point["loss"] for point in curve])
     low, high = losses.min(), losses.max()
+    first = curve[0]["images_seen"]
 
     def place(images: float, log_loss: float) -> tuple[float, float]:
-        x = LEFT + (WIDTH - LEFT - MARGIN) * images / max(last, 1)
+        x = LEFT + (WIDTH - LEFT - MARGIN) * np.log(max(images, first) / first) / max(np.log(last / first), 1e-9)
         return x, MARGIN + (HEIGHT - BOTTOM - MARGIN) * (high - log_loss) / max(high - low, 1e-9)
 
     points = [place(point["images_seen"], value) for point, value in zip(curve, losses, strict=True)]
@@ -112,8 +114,8 @@ def draw_curve(curve: list[dict[str, float]], seen: int, last: int) -> np.ndarra
         x, y = done[-1]
         draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=LINE)
     for value in (low, high):
-        draw.text((LEFT - 6, place(0, value)[1]), f"{np.exp(value):.3f}", fill=INK, font=font, anchor="rm")
-    draw.text((LEFT + 6, MARGIN), "loss, logarithmic", fill=INK, font=font, anchor="lm")
+        draw.text((LEFT - 6, place(first, value)[1]), f"{np.exp(value):.3f}", fill=INK, font=font, anchor="rm")
+    draw.text((LEFT + 40, MARGIN), "loss; both axes are logarithmic", fill=INK, font=font, anchor="lm")
     draw.text((WIDTH - MARGIN, HEIGHT - BOTTOM + 16), f"{last:,} pictures seen", fill=INK, font=font, anchor="rm")
-    draw.text((LEFT, HEIGHT - BOTTOM + 16), "0", fill=INK, font=font, anchor="mm")
+    draw.text((LEFT, HEIGHT - BOTTOM + 16), f"{first:,}", fill=INK, font=font, anchor="lm")
     return np.asarray(sheet)
