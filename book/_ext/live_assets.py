@@ -21,7 +21,7 @@ from filelock import FileLock
 from PIL import Image
 
 EXPLORERS = ("patch", "position", "mask", "attention", "learning", "reconstruction")
-PRECISION = "int8"  # the smallest that loses next to nothing: data/results/onnx_precision.json
+PRECISION = "fp16"  # the smallest that shows what Python shows: data/results/onnx_precision.json
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "live"  # below the book's _static
 
