@@ -33,14 +33,8 @@ def images_per_second(processes: int, each: int, steps: int, model: str, data: s
     """Speed of a short run of `maelib train`, by the line of its second epoch."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-        command += [
-            "maelib",
-            "train",
-            f"--model={model}",
-            f"--data={data}",
-            f"--out={folder}/run",
-            f"--device={device}",
-        ]
+        command += ["maelib", "train", f"--model={model}", f"--data={data}", f"--out={folder}/run"]
+        command += [f"--device={device}"]
         command += [f"--batch-size={processes * each}", f"--limit={processes * each * steps}", "--epochs=2"]
         command += ["--warmup-epochs=1", "--sample-epochs=0", "--no-final-evaluation"]
         done = subprocess.run(

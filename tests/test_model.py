@@ -170,6 +170,11 @@ def test_a_cross_attention_decoder_predicts_each_patch_alone(depth):
     torch.testing.assert_close(few, wanted[:, 3:5])
     assert (wanted[:, 0] - wanted[:, 1]).abs().max() > 1e-3
     assert (wanted - other).abs().max() > 1e-3  # it does look at the visible ones
+    c, k, m = model.config, 4, 12
+    width, pairs = c.decoder_width, m * (1 + k)
+    block = 2 * width**2 * (2 * m + 2 * (1 + k)) + 2 * 2 * width * pairs + 2 * 2 * width * int(4 * width) * m
+    expected = 2 * 2 * (1 + k) * c.width * width + 2 * (depth * block + 2 * m * width * c.patch_dim)  # of two pictures
+    assert flops(model, lambda model: model.decode(latents, masking, grid)) == expected
 
 
 def test_attention_is_pytorchs():
