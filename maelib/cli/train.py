@@ -17,6 +17,7 @@ EXAMPLES = """  maelib train --preset-minute                   see the whole pat
   maelib train --out runs/mine --epochs 5        Tiny ImageNet, five epochs
   maelib train --out runs/mine --resume auto     go on after an interruption
   maelib train --data ~/photos --out runs/ours --set decoder_depth=4
+  maelib train --data ~/photos --out runs/mine --init mae_tiny_patch4_64    begin with the shipped weights
   torchrun --standalone --nproc_per_node=2 -m maelib train --preset-article --out runs/two    on two GPUs
   maelib train --preset-article --out runs/mine --resume auto --resume-from /kaggle/input --max-minutes 660
 """
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
                        help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
+    parser.add_argument("--init", default=None, metavar="WEIGHTS",
+                        help="begin with a trained model, a shipped name or a file, instead of random weights; "
+                             "its shape comes with it")  # fmt: skip
     parser.add_argument(
         "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
     )
@@ -75,10 +79,13 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation import contact_sheet, reconstruct
     from ..training import Stopped, TimeLimitReached, Trainer
     from ..training.distributed import join_world, leave_world
+    from ..weights import load_model
 
     recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
     if args.preset_minute:
         recipe = replace(recipe, **MINUTE_RECIPE)
+    if args.init and (args.model or args.overrides or args.preset_minute):
+        raise UsageError(f"--init {args.init} brings its own shape: leave out --model, --set and --preset-minute")
     args.model = args.model or (ARTICLE_MODEL if args.preset_article else "mae_tiny_patch4_64")
     chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
     overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
@@ -86,12 +93,13 @@ def run(args: argparse.Namespace) -> None:
         recipe = replace(recipe, **chosen)
         if args.model not in PRESETS:
             raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
-        shape = replace(PRESETS[args.model], **overrides)
+        initial = load_model(args.init) if args.init else None
+        shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
         if args.resume_from and args.resume != "auto":
             raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
         if args.max_minutes is not None and args.max_minutes <= 0:
             raise ValueError(f"--max-minutes must be positive, got {args.max_minutes}")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     if args.preset_minute and args.data == "tiny-imagenet":
         args.data = "samples"
@@ -117,12 +125,15 @@ def run(args: argparse.Namespace) -> None:
         torch.manual_seed(recipe.seed)
         fixed = [val.images[i] for i in range(min(8, len(val)))]
         known = args.data in ("tiny-imagenet", "samples")
+        about = {"name": args.model, "data": args.data if known else Path(args.data).name}
+        if args.init:
+            about["name"] = about["init"] = Path(args.init).stem
         trainer = Trainer(
-            MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
+            initial or MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
             sample=lambda model: contact_sheet(
                 [reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]
             ),
-            about={"name": args.model, "data": args.data if known else Path(args.data).name},
+            about=about,
             earlier=args.resume_from, max_minutes=args.max_minutes,
         )  # fmt: skip
         try:

@@ -38,17 +38,17 @@ class Trainer:
     Parameters
     ----------
     model
-        Its initial weights count only for a run that starts from scratch.
+        Its weights are where a new run begins; a resumed one takes those of its checkpoint.
     images
         (n, H, W, C) uint8, an array or a memory map.
     folder
         Where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
     resume
-        Go on from the newest good checkpoint in the folder; without one, start from scratch.
+        Go on from the newest good checkpoint in the folder; without one, begin anew.
     sample
         Called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
     about
-        What else `config.json` should say, such as the data's name.
+        What else `config.json` should say, such as the data's name, or as `init` whose weights the model has.
     earlier
         When resuming and the folder holds no run yet: take over the one found below this folder, which may be read-only.
     max_minutes
@@ -92,7 +92,8 @@ class Trainer:
             self.announce(self.run.take_over(Path(earlier), description))
         self.run.open(description, resume)
         self.world.wait()  # nobody reads the folder before it is complete
-        self.announce(self._resume() if resume else "from scratch")
+        beginning = f"from the weights of {description['init']}" if "init" in description else "from scratch"
+        self.announce(self._resume(beginning) if resume else beginning)
         self.run.start_metrics(self.step)
 
         self._forward: nn.Module = self.world.wrap(self.model, self.device)
@@ -222,11 +223,11 @@ class Trainer:
             save_checkpoint(self.run.checkpoints, self.step, state, self.config.keep_checkpoints)
         self._saved_at = self.step
 
-    def _resume(self) -> str:
+    def _resume(self, beginning: str) -> str:
         """Take the state of the newest good checkpoint; returns what to tell the user."""
         found = newest_checkpoint(self.run.checkpoints, self.announce)
         if found is None:
-            return f"from scratch: no checkpoint in {self.run.checkpoints}"
+            return f"{beginning}: no checkpoint in {self.run.checkpoints}"
         path, state = found
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
