@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 import maelib
@@ -48,6 +49,27 @@ def test_train_ends_with_a_picture_and_its_figures(tmp_path, capsys):
     assert "from scratch" in capsys.readouterr().out
 
 
+def test_a_run_may_begin_with_trained_weights(run_folder, tmp_path, capsys):
+    weights, out = run_folder / "model.safetensors", tmp_path / "second"
+    still = ["--init", str(weights), "--base-lr", "1e-30", "--weight-decay", "0"]  # so small a rate moves no weight
+    recipe = ["train", "--data", "samples", "--epochs", "1", "--batch-size", "10", "--no-final-evaluation"]
+    assert main([*recipe, *still, "--out", str(out)]) == 0
+    assert "from the weights of model" in capsys.readouterr().out
+    before, after = maelib.load(weights), maelib.load(out / "model.safetensors")
+    assert after.config == before.config
+    assert all(
+        torch.equal(a, b) for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True)
+    )
+    assert json.loads((out / "config.json").read_text())["init"] == "model"
+    assert main([*recipe, *still, "--out", str(out), "--resume", "auto"]) == 0
+    assert "resumes at epoch 1.00 of 1" in capsys.readouterr().out
+    assert main([*recipe, "--model", "mae_tiny_patch4_64", *still, "--out", str(out), "--resume", "auto"]) == 2
+    assert "brings its own shape" in capsys.readouterr().err
+    assert main([*recipe, "--init", "nothing", "--out", str(tmp_path / "third")]) == 2
+    assert "no weights 'nothing'" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
+
+
 def test_evaluate_writes_the_record_of_a_run(run_folder, tmp_path, capsys):
     target = tmp_path / "record.json"
     assert (
@@ -75,6 +97,31 @@ def test_evaluate_writes_the_record_of_a_run(run_folder, tmp_path, capsys):
     assert set(record["metrics"]) == {"pasted", "masked"}
     assert set(record["metrics"]["pasted"]) == {"psnr", "ssim", "n", "mask_ratio", "seed"}
     assert record["baselines"]["gaussian"]["masked"]["psnr"] > 0
+
+
+def test_the_record_of_a_run_that_began_with_trained_weights_counts_both(run_folder, tmp_path, capsys):
+    first, second, joined = (tmp_path / name for name in ("first.json", "second.json", "joined.json"))
+    score = ["--data", "samples", "--n", "2", "--protocols", "masked", "--json"]
+    assert main(["evaluate", str(run_folder), *score, str(first)]) == 0
+    again = ["train", "--data", "samples", "--epochs", "3", "--batch-size", "10", "--no-final-evaluation"]
+    out = str(tmp_path / "again")
+    assert main([*again, "--init", str(run_folder / "model.safetensors"), "--out", out]) == 0
+    assert main(["evaluate", out, *score, str(second)]) == 0
+    assert main(["evaluate", out, *score, str(joined), "--before", str(first)]) == 0
+    one, two, both = (json.loads(path.read_text()) for path in (first, second, joined))
+    assert "legs" not in two
+    for key in ("images_seen", "epochs"):
+        assert both[key] == one[key] + two[key]
+    steps = [point["step"] for point in both["curve"]]
+    assert steps == sorted(set(steps))
+    assert steps[-1] * 10 == both["images_seen"]
+    assert [leg["images_seen"] for leg in both["legs"]] == [one["images_seen"], two["images_seen"]]
+    assert both["metrics"] == two["metrics"]
+    capsys.readouterr()
+    assert main(["evaluate", str(run_folder), *score, str(joined), "--before", str(second)]) == 1
+    assert "began from scratch" in capsys.readouterr().err
+    assert main(["evaluate", out, *score[:-1], "--before", str(first)]) == 2
+    assert "needs a run folder and --json" in capsys.readouterr().err
 
 
 def test_reconstruct_writes_a_picture_and_prints_the_figures(run_folder, tmp_path, capsys):

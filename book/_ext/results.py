@@ -75,14 +75,23 @@ def scores(record: Record) -> str:
 def about(record: Record) -> str:
     """What a reader needs to judge, or to repeat, a run."""
     first = next(iter(record["metrics"].values()))
-    recipe = record["recipe"]
+    legs = record.get("legs", [record])
+    trained = "; then from these weights again, with a warm-up and a cosine of its own: ".join(map(leg, legs))
+    return (
+        f"Trained on {record['dataset']} for {record['epochs']:g} epochs ({record['images_seen']:,} pictures seen), "
+        f"{record['seconds'] / 60:,.0f} minutes on {record['hardware']}: {trained}. {record['software']}. Measured on "
+        f"{first['n']:,} validation pictures with {first['mask_ratio']:.0%} of the patches hidden, masks of seed "
+        f"{first['seed']}."
+    )
+
+
+def leg(run: Record) -> str:
+    """One stretch of training, from a warm-up to the end of a cosine."""
+    recipe = run["recipe"]
     peak = recipe["base_lr"] * recipe["batch_size"] / 256
     return (
-        f"Trained on {record['dataset']} for {record['epochs']:g} epochs ({record['images_seen']:,} pictures seen), batch "
-        f"{recipe['batch_size']}, peak learning rate {peak:.2g}, augmentation {recipe['augment']}, seed {record['seed']}; "
-        f"{record['seconds'] / 60:,.0f} minutes on {record['hardware']}. {record['software']}. Measured on {first['n']:,} "
-        f"validation pictures with {first['mask_ratio']:.0%} of the patches hidden, masks of seed {first['seed']}; commit "
-        f"`{record['commit'][:7]}`."
+        f"{recipe['epochs']:g} epochs of batch {recipe['batch_size']}, peak learning rate {peak:.2g}, augmentation "
+        f"{recipe['augment']}, seed {run['seed']}, commit `{run['commit'][:7]}`"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .common import add_data, device, load_any, load_data, positive, print_scores, ratio
+from .common import UsageError, add_data, device, load_any, load_data, positive, print_scores, ratio
 
 HELP = "PSNR and SSIM of a model, by protocol"
 EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
     )
+    parser.add_argument("--before", type=Path, default=None, metavar="RECORD",
+                        help="with --json: the record of the run whose weights this one began with (train --init); "
+                             "the new record counts both")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,6 +41,14 @@ def run(args: argparse.Namespace) -> None:
     from ..training.distributed import join_world
     from ..weights import write_atomically
 
+    before = None
+    if args.before:
+        if not args.json or not Path(args.model).is_dir():
+            raise UsageError(f"--before {args.before} needs a run folder and --json")
+        try:
+            before = json.loads(args.before.read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--before {args.before} is no record of a run ({error})") from error
     model = load_any(args.model).to(join_world(args.device)[1])
     c = model.config
     packed = load_data(args, args.split, args.size or 64)
@@ -49,6 +60,6 @@ def run(args: argparse.Namespace) -> None:
         folder = Path(args.model)
         record = {"model": args.model, "data": args.data, "metrics": metrics, "baselines": baselines}
         if folder.is_dir():
-            record = run_record(folder, metrics, baselines)
+            record = run_record(folder, metrics, baselines, before)
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
         print(f"written: {args.json}")

@@ -12,16 +12,19 @@ from .protocols import Scores
 CURVE_POINTS = 200
 
 
-def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> dict[str, Any]:
+def run_record(
+    folder: Path, metrics: Scores, baselines: dict[str, Scores], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What a run was, what it cost and what came out, beside the baselines on the same pictures and masks.
 
     `seconds` are those spent in training, `hardware` and `software` those of this call, so make the record where you
-    trained.
+    trained. `before` is the record of the run whose weights this one began with: epochs, pictures, seconds and curve then
+    go on from there, and `legs` tells each run apart.
 
     Raises
     ------
     ValueError
-        The folder holds no run, or one without a checkpoint.
+        The folder holds no run, or one without a checkpoint; or `before` belongs to another run.
     """
     try:
         description = json.loads((folder / "config.json").read_text())
@@ -35,7 +38,7 @@ def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> d
     state, train = found[1], description["train"]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     thinned = lines[:: max(1, -(-len(lines) // CURVE_POINTS))]
-    return {
+    record = {
         "kind": "run",
         "name": description.get("name", folder.name),
         "model": description["model"],
@@ -51,6 +54,34 @@ def run_record(folder: Path, metrics: Scores, baselines: dict[str, Scores]) -> d
         "curve": [{key: line[key] for key in ("step", "epoch", "loss", "lr")} for line in thinned],
         "metrics": metrics,
         "baselines": baselines,
+    }
+    if "init" in description:
+        record["init"] = description["init"]
+    return record if before is None else _joined(before, record, folder)
+
+
+LEG = ("images_seen", "seed", "recipe", "commit", "seconds")
+
+
+def _joined(before: dict[str, Any], record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The record of two runs, of which the second began with the weights of the first."""
+    if record.get("init") is None:
+        raise ValueError(f"the run in {folder} began from scratch (no --init): it has no run before it")
+    for key in ("model", "dataset"):
+        if before.get(key) != record[key]:
+            raise ValueError(f"the record before has another {key} than {folder}: {before.get(key)}, not {record[key]}")
+    steps = before["images_seen"] // record["recipe"]["batch_size"]
+    curve = [
+        point | {"step": point["step"] + steps, "epoch": round(point["epoch"] + before["epochs"], 4)}
+        for point in record["curve"]
+    ]
+    legs = [*before.get("legs", [{key: before[key] for key in LEG}]), {key: record[key] for key in LEG}]
+    return record | {
+        "epochs": round(before["epochs"] + record["epochs"], 2),
+        "images_seen": before["images_seen"] + record["images_seen"],
+        "seconds": before["seconds"] + record["seconds"],
+        "curve": before["curve"] + curve,
+        "legs": legs,
     }
 
 
