@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("timm")
 pytest.importorskip("lightly")
 import ablation
+import changed_work
 import peers
 import scaling
 import statistics_head
@@ -155,3 +156,41 @@ def test_scaling_is_measured_and_projected(monkeypatch, tmp_path):
     assert measured["efficiency"] == pytest.approx(measured["two"] / measured["one"] / 2, abs=1e-3)
     assert "not measured" in projected["case"]
     assert projected["gradients_mb"] == 430  # 107.5 million numbers of four bytes
+
+
+def test_decoding_some_of_the_hidden_patches_is_a_sample_of_the_loss():
+    config = replace(SMALL, decoder_cross=True)
+    model = MaskedAutoencoder(config)
+    some = changed_work.DecodesSome(config, 0.25)
+    some.load_state_dict(model.state_dict())
+    images = torch.rand(3, 3, *config.hw)
+    with torch.no_grad():
+        whole = model(images, noise=(noise := torch.rand(3, config.grid[0] * config.grid[1])))
+        part = some(images, noise=noise)
+        some.share = 1.0
+        every = some(images, noise=noise)
+    assert part.pred.shape[1] == round(0.25 * whole.pred.shape[1])
+    for mine, all_of_it in zip(part.pred, whole.pred, strict=True):  # each is one of the predictions of the whole
+        assert torch.cdist(mine, all_of_it).amin(dim=1).max() < 1e-4
+    assert every.loss.item() == pytest.approx(whole.loss.item(), rel=1e-5)
+    assert part.loss.item() != pytest.approx(whole.loss.item(), rel=1e-5)
+
+
+def test_several_masks_of_a_picture_share_no_visible_patch():
+    model = changed_work.SeveralMasks(SMALL, 4)
+    images = torch.rand(3, 3, *SMALL.hw)
+    mask = model(images).mask.reshape(4, 3, -1)
+    assert torch.equal((~mask).sum(dim=0), torch.ones_like(mask[0], dtype=torch.long))
+    single = changed_work.SeveralMasks(SMALL, 1)
+    single.load_state_dict(model.state_dict())
+    noise = torch.rand(3, mask.shape[-1])
+    expected = MaskedAutoencoder.forward(model, images, noise=noise)
+    assert single(images, noise=noise).loss.item() == pytest.approx(expected.loss.item(), rel=1e-6)
+
+
+def test_contenders_of_other_work_begin_alike_and_take_as_many_masked_pictures():
+    made = changed_work.contenders(replace(SMALL, decoder_cross=True))
+    states = [model.state_dict() for model, _, _ in made.values()]
+    for state in states[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(states[0].values(), state.values(), strict=True))
+    assert all(changed_work.SAMPLES % masks == 0 for _, _, masks in made.values())
