@@ -18,6 +18,7 @@ pytest.importorskip("lightly")
 import ablation
 import changed_work
 import peers
+import projection
 import scaling
 import statistics_head
 import training_step
@@ -194,3 +195,13 @@ def test_contenders_of_other_work_begin_alike_and_take_as_many_masked_pictures()
     for state in states[1:]:
         assert all(torch.equal(a, b) for a, b in zip(states[0].values(), state.values(), strict=True))
     assert all(changed_work.SAMPLES % masks == 0 for _, _, masks in made.values())
+
+
+def test_the_projection_counts_the_work_of_a_step():
+    operations, each, once = projection.work(NAME)
+    parameters = trainable(create_model(NAME))
+    table = json.loads((ROOT / "data/results/training_step.json").read_text())["table"]
+    counted = next(r["gflop_per_image"] for r in table if r["model"] == NAME and r["contender"] == "maelib")
+    assert operations / 1e9 == pytest.approx(counted, rel=1e-3)
+    assert once > 7 * 4 * parameters  # AdamW alone reads weight, gradient and two moments, and writes three of them
+    assert each > 100 * 4 * 3 * 64 * 64  # a hundred times the picture goes to memory and back, at least
