@@ -7,6 +7,7 @@
 
 The steps, in this order; each writes FOLDER/NAME.json when it is complete, and is left out once that file is there:
 
+waits      the tests of `test_training_waits.py`: CUDA itself raises an error where a training step makes the host wait
 speed      `training_step.py`: ours and other people's code, images/s and share of the peak
 article    `maelib train --preset-article`: 25 epochs of Tiny ImageNet on every card, as chapter 07 does
 embedded   `mae_tiny_patch4_64` for as many epochs as the time left brings; the number is fixed by a trial of a minute,
@@ -68,6 +69,15 @@ class Session:
         from maelib.evaluation.record import run_record
 
         return run_record(self.folder / "runs" / name, scores.get("metrics", {}), scores.get("baselines", {}))
+
+
+def waits(session: Session) -> None:
+    """That no step of the trainer synchronises host and device."""
+    session.launch("-m", "pytest", "-q", str(HERE.parent / "tests/test_training_waits.py"))
+    session.write(
+        "waits",
+        {"kind": "benchmark", "table": [{"synchronisations inside a training step": None if session.dry else 0}]},
+    )
 
 
 def speed(session: Session) -> None:
@@ -133,7 +143,7 @@ def evaluate(session: Session) -> None:
 
 
 STEPS: dict[str, Callable[[Session], None]] = {
-    "speed": speed, "article": article, "embedded": embedded, "evaluate": evaluate,
+    "waits": waits, "speed": speed, "article": article, "embedded": embedded, "evaluate": evaluate,
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def gpu(*arguments: object) -> subprocess.CompletedProcess:
 
 def test_the_help_teaches():
     text = gpu("--help").stdout
-    for word in ("speed", "article", "embedded", "evaluate", "MAELIB_DATA", "--dry-run"):
+    for word in ("waits", "speed", "article", "embedded", "evaluate", "MAELIB_DATA", "--dry-run"):
         assert word in text
 
 
@@ -46,5 +46,5 @@ def test_a_dry_run_goes_through_all_steps_once_and_on_after_a_failure(tmp_path):
     assert records["embedded-epochs"]["epochs"] >= 1
     (out / "evaluate.json").unlink()
     again = gpu("--dry-run", "--out", out)
-    assert again.stdout.count("done before") == 3
+    assert again.stdout.count("done before") == 4
     assert "evaluate: done in" in again.stdout
