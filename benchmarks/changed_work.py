@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result_file import write_result
 from statistics_head import RECIPE, train
 from torch import Tensor
 from training_step import make_step, measure
@@ -23,7 +24,6 @@ from training_step import make_step, measure
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder
 from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
-from maelib.hardware import describe_hardware, describe_software
 from maelib.loss import reconstruction_loss
 from maelib.model import MAEOutput
 from maelib.patches import gather_tokens
@@ -128,15 +128,13 @@ def main() -> None:
         print(row, flush=True)
     if args.json and not args.only:
         about = {
-            "kind": "benchmark", "name": args.json.stem, "model": args.model, "recipe": asdict(RECIPE),
+            "model": args.model, "recipe": asdict(RECIPE),
             "about": f"What the same {args.seconds:.0f} seconds of training bring on two cores, where the work differs: speed of "
             "a step measured apart, in turns, batch of 64 masked pictures; then as many pictures of Tiny ImageNet as fit the "
             "time, each seen once; scored under `masked`, 75 % hidden, masks of seed 0; one run each, seed 0.",
             "seconds": args.seconds, "n": args.n,
-            "hardware": describe_hardware(), "software": describe_software(), "table": rows,
         }  # fmt: skip
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(about, indent=1) + "\n")
+        write_result(args.json, rows, **about)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ usual 10 GB/s, sent after the backward pass without any overlap, against the sec
 """
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result_file import write_result
 
 from maelib import create_model
-from maelib.hardware import describe_hardware, describe_software
 from maelib.training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
 
 BUS = 10e9  # bytes a second
@@ -81,11 +80,7 @@ def main() -> None:
     for row in table:
         print(row)
     if args.json:
-        about = {
-            "kind": "benchmark", "name": args.json.stem, "about": "Weak scaling from one process to two; images/s.",
-            "hardware": describe_hardware(), "software": describe_software(), "rounds": args.rounds, "table": table,
-        }  # fmt: skip
-        args.json.write_text(json.dumps(about, indent=1) + "\n")
+        write_result(args.json, table, about="Weak scaling from one process to two; images/s.", rounds=args.rounds)
 
 
 if __name__ == "__main__":

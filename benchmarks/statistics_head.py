@@ -8,18 +8,17 @@ statistics, with those of the visible patches on average, and with the true ones
 """
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from result_file import write_result
 from torch import Tensor, nn
 
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder
 from maelib.datasets import PackedImages, load_dataset
 from maelib.evaluation import evaluate
-from maelib.hardware import describe_hardware, describe_software
 from maelib.loss import normalize_patches, patch_statistics, reconstruction_loss
 from maelib.model import MAEOutput
 from maelib.patches import gather_tokens
@@ -106,14 +105,12 @@ def main() -> None:
         score(twin, "normalised", twin.statistics)
     if args.json:
         about = {
-            "kind": "benchmark", "name": args.json.stem, "model": args.model, "recipe": asdict(recipe),
+            "model": args.model, "recipe": asdict(recipe),
             "about": "Raw pixels against normalised targets with a head for mean and spread of each patch; each trained on the "
             "first pictures of Tiny ImageNet, seen once, and scored under `masked`, 75 % hidden, masks of seed 0.",
             "images_seen": args.images // recipe.batch_size * recipe.batch_size, "n": args.n,
-            "hardware": describe_hardware(), "software": describe_software(), "table": rows,
         }  # fmt: skip
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(about, indent=1) + "\n")
+        write_result(args.json, rows, **about)
 
 
 if __name__ == "__main__":

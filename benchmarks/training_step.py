@@ -18,7 +18,6 @@ product, measured in the same run; `saved` what the forward pass keeps for the b
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 import torch
 from ablation import CHANGES, attention, attentions
 from peers import peers
+from result_file import write_result
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -211,11 +211,7 @@ def main() -> None:
                 steps = contenders(name, images, precision, pieces, args.compile)
             table += table_of(name, batch, precision, steps, args, device)
     if args.json:
-        about = {
-            "kind": "benchmark", "name": args.json.stem, "hardware": describe_hardware(), "software": describe_software(),
-            "rounds": args.rounds,
-        }  # fmt: skip
-        args.json.write_text(json.dumps(about | {"table": table}, indent=1) + "\n")
+        write_result(args.json, table, rounds=args.rounds)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ def test_a_run_may_begin_with_trained_weights(run_folder, tmp_path, capsys):
     assert "resumes at epoch 1.00 of 1" in capsys.readouterr().out
     assert main([*recipe, "--model", "mae_tiny_patch4_64", *still, "--out", str(out), "--resume", "auto"]) == 2
     assert "brings its own shape" in capsys.readouterr().err
+    assert main([*recipe, "--init", "", "--out", str(tmp_path / "third")]) == 2
+    capsys.readouterr()
     assert main([*recipe, "--init", "nothing", "--out", str(tmp_path / "third")]) == 2
     assert "no weights 'nothing'" in capsys.readouterr().err
     assert not (tmp_path / "third").exists()
@@ -120,6 +122,12 @@ def test_the_record_of_a_run_that_began_with_trained_weights_counts_both(run_fol
     capsys.readouterr()
     assert main(["evaluate", str(run_folder), *score, str(joined), "--before", str(second)]) == 1
     assert "began from scratch" in capsys.readouterr().err
+    for text in ("[1]", "{}", "not JSON"):
+        (tmp_path / "odd.json").write_text(text)
+        assert main(["evaluate", out, *score, str(joined), "--before", str(tmp_path / "odd.json")]) == 1
+        said = capsys.readouterr()
+        assert "odd.json is no record of a run" in said.err
+        assert "dB" not in said.out  # said before anything was measured
     assert main(["evaluate", out, *score[:-1], "--before", str(first)]) == 2
     assert "needs a run folder and --json" in capsys.readouterr().err
 

@@ -37,18 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from ..evaluation import evaluate, evaluate_baselines
-    from ..evaluation.record import run_record
+    from ..evaluation.record import read_record, run_record
     from ..training.distributed import join_world
     from ..weights import write_atomically
 
-    before = None
-    if args.before:
-        if not args.json or not Path(args.model).is_dir():
-            raise UsageError(f"--before {args.before} needs a run folder and --json")
-        try:
-            before = json.loads(args.before.read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--before {args.before} is no record of a run ({error})") from error
+    folder = Path(args.model)
+    record = {"model": args.model, "data": args.data}
+    if args.before and not (args.json and folder.is_dir()):
+        raise UsageError(f"--before {args.before} needs a run folder and --json")
+    if args.json and folder.is_dir():  # before the pictures are scored: what is wrong with it should be said at once
+        record = run_record(folder, {}, {}, read_record(args.before) if args.before else None)
     model = load_any(args.model).to(join_world(args.device)[1])
     c = model.config
     packed = load_data(args, args.split, args.size or 64)
@@ -57,9 +55,6 @@ def run(args: argparse.Namespace) -> None:
     baselines = evaluate_baselines(packed, c.hw, c.patch_size, list(metrics), **common) if args.baselines else {}
     print_scores({"model": metrics, **baselines})
     if args.json:
-        folder = Path(args.model)
-        record = {"model": args.model, "data": args.data, "metrics": metrics, "baselines": baselines}
-        if folder.is_dir():
-            record = run_record(folder, metrics, baselines, before)
+        record |= {"metrics": metrics, "baselines": baselines}
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
         print(f"written: {args.json}")

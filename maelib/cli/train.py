@@ -10,7 +10,7 @@ from typing import Any
 from ..model import PRESETS, MAEConfig, MaskedAutoencoder
 from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
 from ..training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
-from .common import UsageError, add_data, device, load_data, print_scores
+from .common import UsageError, add_data, device, load_any, load_data, print_scores
 
 HELP = "train a masked autoencoder; ends with a picture and its figures"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
                        help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
     parser.add_argument("--init", default=None, metavar="WEIGHTS",
-                        help="begin with a trained model, a shipped name or a file, instead of random weights; "
+                        help="begin with a trained model, a run folder, a file or a shipped name, instead of random weights; "
                              "its shape comes with it")  # fmt: skip
     parser.add_argument(
         "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
@@ -79,12 +79,11 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation import contact_sheet, reconstruct
     from ..training import Stopped, TimeLimitReached, Trainer
     from ..training.distributed import join_world, leave_world
-    from ..weights import load_model
 
     recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
     if args.preset_minute:
         recipe = replace(recipe, **MINUTE_RECIPE)
-    if args.init and (args.model or args.overrides or args.preset_minute):
+    if args.init is not None and (args.model or args.overrides or args.preset_minute):
         raise UsageError(f"--init {args.init} brings its own shape: leave out --model, --set and --preset-minute")
     args.model = args.model or (ARTICLE_MODEL if args.preset_article else "mae_tiny_patch4_64")
     chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
         recipe = replace(recipe, **chosen)
         if args.model not in PRESETS:
             raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
-        initial = load_model(args.init) if args.init else None
+        initial = None if args.init is None else load_any(args.init)
         shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
         if args.resume_from and args.resume != "auto":
             raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
         fixed = [val.images[i] for i in range(min(8, len(val)))]
         known = args.data in ("tiny-imagenet", "samples")
         about = {"name": args.model, "data": args.data if known else Path(args.data).name}
-        if args.init:
+        if initial:
             about["name"] = about["init"] = Path(args.init).stem
         trainer = Trainer(
             initial or MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,

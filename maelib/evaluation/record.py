@@ -60,6 +60,17 @@ def run_record(
     return record if before is None else _joined(before, record, folder)
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """A record that `run_record` made, from its file; ValueError where it is none."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no record of a run ({error})") from error
+    if not isinstance(record, dict) or record.get("kind") != "run":
+        raise ValueError(f"{path} is no record of a run: give what `maelib evaluate RUN --json` wrote")
+    return record
+
+
 LEG = ("images_seen", "seed", "recipe", "commit", "seconds")
 
 
@@ -68,8 +79,8 @@ def _joined(before: dict[str, Any], record: dict[str, Any], folder: Path) -> dic
     if record.get("init") is None:
         raise ValueError(f"the run in {folder} began from scratch (no --init): it has no run before it")
     for key in ("model", "dataset"):
-        if before.get(key) != record[key]:
-            raise ValueError(f"the record before has another {key} than {folder}: {before.get(key)}, not {record[key]}")
+        if before[key] != record[key]:
+            raise ValueError(f"the record before has another {key} than {folder}: {before[key]}, not {record[key]}")
     steps = before["images_seen"] // record["recipe"]["batch_size"]
     curve = [
         point | {"step": point["step"] + steps, "epoch": round(point["epoch"] + before["epochs"], 4)}
