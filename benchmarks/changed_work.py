@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from result_file import write_result
-from statistics_head import RECIPE, train
+from short_run import RECIPE, train
 from torch import Tensor
 from training_step import make_step, measure
 

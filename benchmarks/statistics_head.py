@@ -14,17 +14,16 @@ from typing import Any
 
 import torch
 from result_file import write_result
+from short_run import RECIPE, train
 from torch import Tensor, nn
 
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder
-from maelib.datasets import PackedImages, load_dataset
+from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
 from maelib.loss import normalize_patches, patch_statistics, reconstruction_loss
 from maelib.model import MAEOutput
 from maelib.patches import gather_tokens
-from maelib.training import TrainConfig, Trainer
 
-RECIPE = TrainConfig(epochs=1, batch_size=64, base_lr=0.004, warmup_epochs=0.1, checkpoint_minutes=3)  # peak 0.001
 VARIANCE = 0.07  # of the pixels of Tiny ImageNet: an error of statistics of this size weighs as one of a whole patch
 STATISTICS = ("own", "visible average", "true (an oracle)")
 
@@ -64,16 +63,6 @@ class WithStatistics(MaskedAutoencoder):
             mean = (mean * seen).sum(1, keepdim=True) / count
             std = ((std.square() * seen).sum(1, keepdim=True) / count).sqrt()
         return out[..., :-2] * std + mean, mask
-
-
-def train(
-    model: MaskedAutoencoder, name: str, data: PackedImages, folder: Path, recipe: TrainConfig
-) -> MaskedAutoencoder:
-    """A trained model; a run that was cut goes on, one that is complete is read."""
-    about = {"name": name, "data": "tiny-imagenet"}
-    trainer = Trainer(model, data.images, recipe, folder, resume=True, about=about)
-    trainer.train()
-    return trainer.model.eval()
 
 
 def main() -> None:

@@ -96,6 +96,14 @@ def ratio(text: str) -> float:
     return value
 
 
+def picture_file(text: str) -> Path:
+    """A picture to write, as an option's type."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise argparse.ArgumentTypeError(f"must end in .png, .jpg or .webp, got {text}")
+    return path
+
+
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
     """A table of PSNR and SSIM, a row for the model and for each fill."""
     protocols = list(next(iter(scores.values())))

@@ -4,12 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from .common import UsageError, add_data, device, load_any, load_data, positive, print_scores, ratio
+from .common import UsageError, add_data, device, load_any, load_data, picture_file, positive, print_scores, ratio
 
 HELP = "PSNR and SSIM of a model, by protocol"
 EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
   maelib evaluate mae_tiny_patch4_64 --n 1000               the shipped model on the first 1,000 pictures
   maelib evaluate runs/mine --mask-ratio 0.5 --json m.json  half hidden, the record of the run in a file
+  maelib evaluate runs/mine --sheet sheet.png               a look at ten typical pictures and the five worst
 """
 
 
@@ -30,17 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
     )
+    parser.add_argument("--sheet", type=picture_file, default=None, metavar="PNG",
+                        help="draw ten typical pictures and the five worst there")  # fmt: skip
     parser.add_argument("--before", type=Path, default=None, metavar="RECORD",
                         help="with --json: the record of the run whose weights this one began with (train --init); "
                              "the new record counts both")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..evaluation import evaluate, evaluate_baselines
+    from ..evaluation import evaluate_baselines, example_sheet, mean_scores, score_pictures
     from ..evaluation.record import read_record, run_record
     from ..training.distributed import join_world
     from ..weights import write_atomically
 
+    if args.sheet and args.protocols and "masked" not in args.protocols:
+        raise UsageError(
+            f"--sheet chooses pictures by their masked PSNR: add masked to --protocols {' '.join(args.protocols)}"
+        )
     folder = Path(args.model)
     record = {"model": args.model, "data": args.data}
     if args.before and not (args.json and folder.is_dir()):
@@ -51,9 +58,15 @@ def run(args: argparse.Namespace) -> None:
     c = model.config
     packed = load_data(args, args.split, args.size or 64)
     common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}
-    metrics = evaluate(model, packed, args.protocols, **common)
+    scores = score_pictures(model, packed, args.protocols, **common)
+    metrics = mean_scores(scores, args.mask_ratio, args.seed)
     baselines = evaluate_baselines(packed, c.hw, c.patch_size, list(metrics), **common) if args.baselines else {}
     print_scores({"model": metrics, **baselines})
+    if args.sheet:
+        psnr = scores["masked"][:, 0]
+        args.sheet.parent.mkdir(parents=True, exist_ok=True)
+        example_sheet(model, packed, psnr, mask_ratio=args.mask_ratio, seed=args.seed).save(args.sheet)
+        print(f"ten typical pictures and the five worst: {args.sheet}")
     if args.json:
         record |= {"metrics": metrics, "baselines": baselines}
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())

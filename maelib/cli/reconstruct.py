@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..masking import STRATEGIES
-from .common import UsageError, load_any, ratio
+from .common import load_any, picture_file, ratio
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
     parser.add_argument("--seed", type=int, default=0, help="of the mask")
-    parser.add_argument("--out", type=Path, default=Path("reconstruction.png"), help="the picture to write")
+    parser.add_argument("--out", type=picture_file, default=Path("reconstruction.png"), help="the picture to write")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,8 +30,6 @@ def run(args: argparse.Namespace) -> None:
 
     named = not Path(args.picture).exists() and args.picture in samples()
     picture = sample_path(args.picture) if named else args.picture
-    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise UsageError(f"--out must end in .png, .jpg or .webp, got {args.out}")
     result = reconstruct(load_any(args.model), picture, args.mask_ratio, args.seed, strategy=args.strategy)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     result.panel().save(args.out)

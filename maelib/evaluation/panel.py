@@ -48,3 +48,31 @@ def contact_sheet(reconstructions: list["Reconstruction"], side: int = 96) -> Im
         for j, picture in enumerate(column):
             sheet.paste(picture, (i * (width + 4), j * (height + 4)))
     return sheet
+
+
+def labelled_sheets(
+    groups: list[tuple[str, list[tuple[str, "Reconstruction"]]]], columns: int = 5, side: int = 128
+) -> Image.Image:
+    """Contact sheets below one another, `columns` wide: each group under its title, each picture under its label."""
+    font, small = ImageFont.load_default(size=20), ImageFont.load_default(size=14)
+    parts = [
+        (title if start == 0 else "", members[start : start + columns])
+        for title, members in groups
+        for start in range(0, len(members), columns)
+    ]
+    sheets = [contact_sheet([reconstruction for _, reconstruction in part], side) for _, part in parts]
+    above = [24 + (34 if title else 0) for title, _ in parts]
+    size = (
+        max(sheet.width for sheet in sheets),
+        sum(sheet.height for sheet in sheets) + sum(above) + MARGIN * len(parts),
+    )
+    page = Image.new("RGB", (size[0] + 2 * MARGIN, size[1] + MARGIN), "white")
+    draw, y = ImageDraw.Draw(page), MARGIN
+    for (title, part), sheet, room in zip(parts, sheets, above, strict=True):
+        draw.text((MARGIN, y), title, fill="black", font=font)
+        step = (sheet.width + 4) // len(part)
+        for i, (label, _) in enumerate(part):
+            draw.text((MARGIN + i * step, y + room - 20), label, fill="#333333", font=small)
+        page.paste(sheet, (MARGIN, y + room))
+        y += room + sheet.height + MARGIN
+    return page

@@ -24,6 +24,7 @@ PROTOCOLS = {
     "masked": "hidden pixels only; no oracle",
 }
 Scores = dict[str, dict[str, Any]]
+PictureScores = dict[str, np.ndarray]  # by protocol: (n, 2), PSNR in dB and SSIM of each picture
 Predictor = Callable[[Tensor, Tensor, bool], Tensor]  # images, noise, oracle -> pixels of every patch
 
 
@@ -32,16 +33,14 @@ def protocols_of(model: MaskedAutoencoder) -> list[str]:
     return [name for name in PROTOCOLS if name != "article" or has_article_protocol(model.config)]
 
 
-def evaluate(
+def score_pictures(
     model: MaskedAutoencoder, data: PackedImages | np.ndarray, protocols: Iterable[str] | None = None, *,
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
-) -> Scores:  # fmt: skip
-    """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has
-    no ssim.
+) -> PictureScores:  # fmt: skip
+    """PSNR (dB) and SSIM of every picture, by protocol: `{protocol: (n, 2)}`; `masked` has no SSIM (NaN).
 
     Picture i is hidden by mask i of the seed, whatever the size of the batches. Pictures of another size than the
-    model's are resized (bilinear, antialiased). Figures are of each picture, then their mean; one without error counts
-    100 dB.
+    model's are resized (bilinear, antialiased). One without error counts 100 dB.
 
     Parameters
     ----------
@@ -69,6 +68,29 @@ def evaluate(
     ]
 
 
+def mean_scores(scores: PictureScores, mask_ratio: float = 0.75, seed: int = 0) -> Scores:
+    """What `score_pictures` found, averaged, with what it was found on: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`."""
+    found = {}
+    for protocol, figures in scores.items():
+        psnr_mean, ssim_mean = figures.mean(axis=0).tolist()
+        means = {"psnr": psnr_mean} if protocol == "masked" else {"psnr": psnr_mean, "ssim": ssim_mean}
+        found[protocol] = means | {"n": len(figures), "mask_ratio": mask_ratio, "seed": seed}
+    return found
+
+
+def evaluate(
+    model: MaskedAutoencoder, data: PackedImages | np.ndarray, protocols: Iterable[str] | None = None, *,
+    mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
+) -> Scores:  # fmt: skip
+    """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has
+    no ssim. Figures are of each picture, then their mean; see `score_pictures`.
+    """
+    scores = score_pictures(
+        model, data, protocols, mask_ratio=mask_ratio, seed=seed, n=n, batch_size=batch_size, progress=progress
+    )
+    return mean_scores(scores, mask_ratio, seed)
+
+
 def evaluate_baselines(
     data: PackedImages | np.ndarray, image_size: int | tuple[int, int] = 64, patch_size: int = 4,
     protocols: Iterable[str] = ("pasted", "masked"), fills: Iterable[str] = tuple(FILLS), *,
@@ -90,13 +112,14 @@ def evaluate_baselines(
         return predict
 
     predictors = {fill: predictor(fill) for fill in fills}
-    return _score(predictors, data, list(protocols), hw, patch_size, mask_ratio, seed, n, batch_size, progress)
+    found = _score(predictors, data, list(protocols), hw, patch_size, mask_ratio, seed, n, batch_size, progress)
+    return {fill: mean_scores(scores, mask_ratio, seed) for fill, scores in found.items()}
 
 
 def _score(
     predictors: dict[str, Predictor], data: PackedImages | np.ndarray, protocols: list[str], hw: tuple[int, int],
     patch_size: int, mask_ratio: float, seed: int, n: int | None, batch_size: int, progress: bool,
-) -> dict[str, Scores]:  # fmt: skip
+) -> dict[str, PictureScores]:  # fmt: skip
     """One path for models and baselines: the same pictures, the same masks, the same metrics."""
     if unknown := set(protocols) - PROTOCOLS.keys():
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(sorted(unknown))}")
@@ -111,7 +134,7 @@ def _score(
     if keep == grid[0] * grid[1]:
         raise ValueError(f"mask_ratio {mask_ratio} hides none of {keep} patches: there is nothing to measure")
     noises = seeded_noise(grid, seed, batch=n)
-    totals = {(name, protocol): np.zeros(2) for name in predictors for protocol in protocols}
+    scores: dict[str, PictureScores] = {name: {p: np.zeros((n, 2)) for p in protocols} for name in predictors}
     bar = tqdm(total=n, desc="evaluating", unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, n, batch_size):
@@ -129,24 +152,15 @@ def _score(
                     pasted = torch.where(visible.bool(), images, raw)
                     where = visible[:, 0].numpy() == 0 if protocol == "masked" else [None] * len(images)
                     pairs = zip(_channels_last(images), _channels_last(pasted), where, strict=True)
-                    for figures in pool.map(_figures, *zip(*pairs, strict=True)):
-                        totals[name, protocol] += figures
+                    figures = pool.map(_figures, *zip(*pairs, strict=True))
+                    scores[name][protocol][start : start + len(images)] = list(figures)
             bar.update(len(images))
-    common = {"n": n, "mask_ratio": mask_ratio, "seed": seed}
-    return {
-        name: {
-            protocol: {"psnr": float(totals[name, protocol][0] / n)}
-            | ({} if protocol == "masked" else {"ssim": float(totals[name, protocol][1] / n)})
-            | common
-            for protocol in protocols
-        }
-        for name in predictors
-    }
+    return scores
 
 
 def _figures(original: np.ndarray, other: np.ndarray, where: np.ndarray | None) -> np.ndarray:
     """PSNR and SSIM of one picture; SSIM has no meaning on scattered pixels."""
-    return np.array([psnr(original, other, where), 0.0 if where is not None else ssim(original, other)])
+    return np.array([psnr(original, other, where), np.nan if where is not None else ssim(original, other)])
 
 
 def _channels_last(images: Tensor) -> np.ndarray:

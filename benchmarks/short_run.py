@@ -1,0 +1,19 @@
+"""Short trainings that are compared with each other: one recipe, resumed where they were cut."""
+
+from pathlib import Path
+
+from maelib import MaskedAutoencoder
+from maelib.datasets import PackedImages
+from maelib.training import TrainConfig, Trainer
+
+RECIPE = TrainConfig(epochs=1, batch_size=64, base_lr=0.004, warmup_epochs=0.1, checkpoint_minutes=3)  # peak 0.001
+
+
+def train(
+    model: MaskedAutoencoder, name: str, data: PackedImages, folder: Path, recipe: TrainConfig
+) -> MaskedAutoencoder:
+    """A trained model; a run that was cut goes on, one that is complete is read."""
+    about = {"name": name, "data": "tiny-imagenet"}
+    trainer = Trainer(model, data.images, recipe, folder, resume=True, about=about)
+    trainer.train()
+    return trainer.model.eval()
