@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import ROOT, SMALL
 
-from maelib import MaskedAutoencoder, create_model
+from maelib import PRESETS, MaskedAutoencoder, create_model
 from maelib.evaluation import reconstruct_batch
 from maelib.patches import patchify
 
@@ -22,6 +22,7 @@ import projection
 import scaling
 import statistics_head
 import training_step
+import trials
 
 NAME = "mae_tiny_patch4_64_plain"
 CPU = torch.device("cpu")
@@ -195,6 +196,30 @@ def test_contenders_of_other_work_begin_alike_and_take_as_many_masked_pictures()
     for state in states[1:]:
         assert all(torch.equal(a, b) for a, b in zip(states[0].values(), state.values(), strict=True))
     assert all(changed_work.SAMPLES % masks == 0 for _, _, masks in made.values())
+
+
+def test_a_rising_mask_hides_half_at_first_and_three_quarters_from_the_middle_on():
+    model = trials.RisingMask(SMALL, steps=8)
+    images = torch.rand(1, 3, *SMALL.hw)
+    patches = SMALL.grid[0] * SMALL.grid[1]
+    shares = [model(images).mask.float().mean().item() for _ in range(8)]
+    assert shares[0] == 0.5
+    assert shares == sorted(shares)
+    assert all(share == 0.75 for share in shares[4:])
+    assert shares[2] == pytest.approx(0.625, abs=1 / patches)
+    assert model.step == 8, "a checkpoint has to know where the schedule stood"
+    assert model.eval()(images, 0.5).mask.float().mean() == 0.5, "who evaluates says how much is hidden"
+
+
+def test_every_trial_of_the_table_can_be_repeated():
+    config = PRESETS["mae_tiny_patch4_64"]
+    rows = {row["trial"]: row for row in json.loads((ROOT / "data/results/trials.json").read_text())["table"]}
+    assert rows.keys() <= {trial.name for trial in trials.TRIALS}
+    for trial in trials.TRIALS:
+        if trial.name in rows:
+            parameters = sum(p.numel() for p in trials.build(trial, config, 8).parameters())
+            assert parameters == rows[trial.name]["parameters"]
+        replace(trials.RECIPE, **trial.recipe)
 
 
 def test_the_projection_counts_the_work_of_a_step():

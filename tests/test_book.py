@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from addresses import launch_links
 from ladder import with_ladder
+from results import by_model, sentence, table_of
 
 from maelib import __version__
 
@@ -263,3 +264,18 @@ def test_the_oldest_versions_tried_are_the_oldest_admitted():
     oldest = jobs["test"]["strategy"]["matrix"]["include"][0]
     assert f">={oldest['python']}" == project["requires-python"]
     assert set(oldest["install"].split()) == {need.replace(">=", "==") + ".*" for need in project["dependencies"]}
+
+
+def test_a_result_table_says_once_what_its_rows_share_and_loses_nothing():
+    rows = [
+        {"model": model, "batch": 8, "compiled": False, "contender": who, "saved_mb": 1.5 * place}
+        for model in ("small", "large")
+        for place, who in enumerate(("ours", "theirs", "others"), 1)
+    ]
+    first, second = (table_of(part) for part in by_model(rows))
+    assert first.startswith("`small`, batch 8, not compiled:\n\n| contender | saved (MB) |")
+    assert second.splitlines()[-1] == "| others | 4.50 |"
+    assert table_of(rows[:1]).startswith("| model | batch |"), "one row shares with nobody"
+    uneven = table_of([{"case": "a", "one": 1}, {"case": "b"}, {"case": "c", "one": 1}])
+    assert uneven.splitlines()[-2:] == ["| b |  |", "| c | 1 |"]
+    assert sentence("As it is.") == sentence("As it is") == "As it is."

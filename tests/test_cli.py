@@ -158,6 +158,20 @@ def test_info_counts_parameters(capsys):
     assert "107,760,000 numbers, 107,533,056 of them trainable" in capsys.readouterr().out
 
 
+def test_evaluate_draws_typical_and_worst_pictures(run_folder, tmp_path, capsys):
+    sheet = tmp_path / "new" / "sheet.png"
+    score = ["evaluate", str(run_folder), "--data", "samples", "--sheet"]
+    assert main([*score, str(sheet)]) == 0
+    assert Image.open(sheet).size == (5 * 132 - 4 + 24, 1760)
+    assert str(sheet) in capsys.readouterr().out
+    assert main([*score, str(tmp_path / "p.png"), "--protocols", "pasted"]) == 2
+    assert "add masked to --protocols pasted" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*score, str(tmp_path / "sheet.txt")])
+    assert "must end in .png, .jpg or .webp, got" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.*"))
+
+
 @pytest.mark.parametrize(
     "command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["export"], ["app"], ["info"]]
 )

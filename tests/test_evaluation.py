@@ -10,7 +10,17 @@ from conftest import SMALL
 import maelib
 from maelib import MaskedAutoencoder
 from maelib.datasets import fit, load_dataset, read_picture, sample_path
-from maelib.evaluation import FILLS, evaluate, evaluate_baselines, psnr, reconstruct, ssim
+from maelib.evaluation import (
+    FILLS,
+    evaluate,
+    evaluate_baselines,
+    example_sheet,
+    psnr,
+    reconstruct,
+    score_pictures,
+    ssim,
+    typical_and_worst,
+)
 from maelib.evaluation.baselines import gaussian
 from maelib.evaluation.reconstruction import pixel_mask, reconstruct_batch
 from maelib.loss import normalize_patches
@@ -231,3 +241,40 @@ def test_the_published_baselines_are_reproduced(real_data):
             assert at_64[fill]["masked"]["psnr"] == pytest.approx(masked, abs=0.15)
             assert pasted[fill]["pasted"]["psnr"] == pytest.approx(p[0], abs=0.15)
             assert pasted[fill]["pasted"]["ssim"] == pytest.approx(p[1], abs=0.01)
+
+
+def test_means_are_those_of_the_pictures_and_these_do_not_depend_on_the_batch(small_model, pictures):
+    found = score_pictures(small_model, pictures, n=7, batch_size=3, progress=False)
+    again = score_pictures(small_model, pictures, n=7, batch_size=7, progress=False)
+    means = evaluate(small_model, pictures, n=7, progress=False)
+    assert found["pasted"].shape == found["masked"].shape == (7, 2)
+    assert np.isnan(found["masked"][:, 1]).all()
+    for protocol in ("pasted", "masked"):
+        np.testing.assert_allclose(found[protocol], again[protocol], atol=1e-4)
+        assert means[protocol]["psnr"] == pytest.approx(found[protocol][:, 0].mean(), abs=1e-4)
+    assert means["pasted"]["ssim"] == pytest.approx(found["pasted"][:, 1].mean(), abs=1e-5)
+
+
+def test_examples_are_the_nearest_to_the_median_and_the_lowest():
+    figures = np.random.default_rng(0).normal(18, 3, 101)
+    typical, worst = typical_and_worst(figures, 5, 3)
+    order = figures.argsort()
+    assert set(typical) <= set(order[45:56])
+    assert typical[0] == order[50]
+    assert worst.tolist() == order[:3].tolist()
+    assert [len(part) for part in typical_and_worst(figures[:2])] == [2, 2]  # fewer pictures than places
+
+
+def test_a_sheet_shows_each_picture_as_it_was_scored(small_model, pictures, monkeypatch):
+    from maelib.evaluation import examples
+
+    shown = []
+    monkeypatch.setattr(examples, "labelled_sheets", shown.extend)
+    figures = score_pictures(small_model, pictures, mask_ratio=0.6, seed=3, progress=False)["masked"][:, 0]
+    example_sheet(small_model, pictures, figures, mask_ratio=0.6, seed=3, typical=3, worst=2)
+    (_, typical), (_, worst) = shown
+    assert (len(typical), len(worst)) == (3, 2)
+    for (label, reconstruction), i in zip(worst, figures.argsort(), strict=False):
+        assert label == f"no. {i}: {figures[i]:.1f} dB"
+        assert reconstruction.metrics()["masked"]["psnr"] == pytest.approx(figures[i], abs=1e-3)
+        assert np.array_equal(reconstruction.original, pictures[i].astype(np.float32) / 255)

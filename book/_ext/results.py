@@ -50,6 +50,44 @@ def show_value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def sentence(text: str) -> str:
+    """With a full stop, and only one."""
+    return text.rstrip(".") + "."
+
+
+def by_model(rows: list[Record]) -> list[list[Record]]:
+    """The rows of each model, in their order; all in one where no model is named."""
+    return [[row for row in rows if row.get("model") == model] for model in dict.fromkeys(r.get("model") for r in rows)]
+
+
+def table_of(rows: list[Record]) -> str:
+    """Rows as a table; what all of them share stands above it, so that the table fits a telephone."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    shared = [key for key in head if len(rows) > 2 and all(row.get(key) == rows[0].get(key) for row in rows)]
+    head = [key for key in head if key not in shared]
+    title = ", ".join(f"`{rows[0][key]}`" if key == "model" else said(key, rows[0][key]) for key in shared)
+    table = markdown_table([label(key) for key in head], [[show_value(row.get(key)) for key in head] for row in rows])
+    return f"{title}:\n\n{table}" if title else table
+
+
+def said(key: str, value: Any) -> str:
+    """A shared value in words: `batch 128`, `not compiled`."""
+    if isinstance(value, bool):
+        return label(key) if value else f"not {label(key)}"
+    return f"{label(key)} {show_value(value)}"
+
+
+UNITS = {"_mb": " (MB)", "_db": " (dB)", "_tflops": " (TFLOP/s)"}
+
+
+def label(key: str) -> str:
+    """The heading of a column, with its unit."""
+    for ending, unit in UNITS.items():
+        if key.endswith(ending):
+            key = key.removesuffix(ending) + unit
+    return key.replace("_", " ").replace("psnr", "PSNR").replace("gflop", "GFLOP")
+
+
 def summary(records: dict[str, Record | None]) -> str:
     """Runs and their metrics by protocol; what has no record says so."""
     protocols = [p for p in ("masked", "pasted", "article") if any(r and p in r["metrics"] for r in records.values())]
@@ -146,17 +184,32 @@ class ResultRun(_Result):
         last = record["curve"][-1]
         alt = f"Training loss of {name}: falls to {last['loss']:.4f} in epoch {last['epoch']:g}, logarithmic axis."
         figure = f"```{{image}} /{curve.relative_to(root)}\n:alt: {alt}\n:width: 100%\n```"
-        return "\n\n".join([scores(record), figure, about(record)])
+        return "\n\n".join([scores(record), figure, about(record), *self.examples(root, name, record)])
+
+    def examples(self, root: Path, name: str, record: Record) -> list[str]:
+        """The sheet of `maelib evaluate --sheet`, where it is kept."""
+        sheet = root / "book" / "images" / f"{name}_examples.png"
+        if not sheet.exists():
+            return []
+        n = record["metrics"]["masked"]["n"]
+        caption = (
+            f"Of the {n:,} validation pictures the ten nearest to the median and the five worst, by PSNR under `masked`. "
+            "In each column from above: original, what the model saw, its raw prediction, pasted."
+        )
+        alt = (
+            "Fifteen columns of four pictures. In the typical ten, shapes, colours and large edges come back, blurred, and "
+            "textures do not. The five worst are full of hard contrasts finer than the holes, which come back as gray."
+        )
+        return [
+            f"```{{figure}} /{sheet.relative_to(root)}\n:alt: {alt}\n:width: 680px\n:loading: lazy\n\n{caption}\n```"
+        ]
 
 
 class ResultTable(_Result):
     def markdown(self) -> str:
         record = self.record(self.arguments[0])
-        rows = record["table"]
-        head = list(dict.fromkeys(key for row in rows for key in row))
-        body = [[show_value(row.get(key)) for key in head] for row in rows]
-        by = " ".join(f"{record[key]}." for key in ("about", "hardware", "software") if key in record)
-        return markdown_table([key.replace("_", " ").replace(" db", " dB") for key in head], body) + "\n\n" + by
+        by = " ".join(sentence(record[key]) for key in ("about", "hardware", "software") if key in record)
+        return "\n\n".join([*(table_of(rows) for rows in by_model(record["table"])), by])
 
 
 class Result(SphinxRole):
