@@ -6,6 +6,8 @@ One process on one core or card, then two on two, in turns; the efficiency is th
 speed alone. What is left of one is the price of averaging gradients, and of whatever the two share, such as memory. Beside
 it a projection for two T4s, which is arithmetic and no measurement: the bytes of the gradients over a PCIe 3.0 x16 bus at a
 usual 10 GB/s, sent after the backward pass without any overlap, against the seconds of a step at the published speed.
+
+On a CPU a third contender does the work of the two processes in one, with two threads.
 """
 
 import argparse
@@ -25,10 +27,15 @@ from maelib import create_model
 from maelib.training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
 
 BUS = 10e9  # bytes a second
+ABOUT = (
+    "Weak scaling from one process of one thread to two; images/s. Threads: one process with two, on the batch of both"
+)
 PUBLISHED = 235  # images a second of two T4s, by a public notebook of the same model
 
 
-def images_per_second(processes: int, each: int, steps: int, model: str, data: str, device: str) -> float:
+def images_per_second(
+    processes: int, each: int, steps: int, model: str, data: str, device: str, threads: int = 1
+) -> float:
     """Speed of a short run of `maelib train`, by the line of its second epoch."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
@@ -37,7 +44,7 @@ def images_per_second(processes: int, each: int, steps: int, model: str, data: s
         command += [f"--batch-size={processes * each}", f"--limit={processes * each * steps}", "--epochs=2"]
         command += ["--warmup-epochs=1", "--sample-epochs=0", "--no-final-evaluation"]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+            command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-500:]}")
@@ -66,21 +73,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
-    speeds: dict[int, list[float]] = {1: [], 2: []}
+    contenders = {"one": (1, args.each, 1), "two": (2, args.each, 1)}  # processes, pictures of each, threads of each
+    if args.device == "cpu":
+        contenders["threads"] = (1, 2 * args.each, 2)
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(args.rounds):
-        for processes, found in speeds.items():
-            found.append(images_per_second(processes, args.each, args.steps, args.model, args.data, args.device))
-            print(f"{processes} process{'es' * (processes > 1)}: {found[-1]:.0f} images/s", flush=True)
-    one, two = (statistics.median(speeds[processes]) for processes in (1, 2))
-    table = [
-        {"case": f"{args.device}, {args.model}, {args.each} pictures each", "one": one, "two": two,
-         "efficiency": round(two / 2 / one, 3)},
-        projection(),
-    ]  # fmt: skip
+        for name, (processes, each, threads) in contenders.items():
+            found = images_per_second(processes, each, args.steps, args.model, args.data, args.device, threads)
+            speeds[name].append(found)
+            print(f"{name}: {found:.0f} images/s", flush=True)
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    measured = {"case": f"{args.device}, {args.model}, {args.each} pictures each", **medians}
+    table = [measured | {"efficiency": round(medians["two"] / 2 / medians["one"], 3)}, projection()]
     for row in table:
         print(row)
     if args.json:
-        write_result(args.json, table, about="Weak scaling from one process to two; images/s.", rounds=args.rounds)
+        write_result(args.json, table, about=ABOUT, rounds=args.rounds)
 
 
 if __name__ == "__main__":
