@@ -58,7 +58,7 @@ def encoders(name: str) -> dict[str, MaskedAutoencoder]:
 def probe_row(seen: Tensor, classes: Tensor, asked: Tensor, truth: Tensor, **fields: Any) -> dict[str, Any]:
     """A linear probe and the nearest neighbours, on labelled features and asked about others."""
     probe = LinearProbe(seen, classes)
-    neighbours = (knn_predict(asked, seen, classes) == truth).float().mean().item()
+    neighbours = (knn_predict(asked, seen, classes, k=min(20, len(seen))) == truth).float().mean().item()
     row = {"method": "linear probe", **fields, "pictures": len(seen), "accuracy": round(probe.accuracy(asked, truth), 4),
            "knn_accuracy": round(neighbours, 4), "decay": probe.decay}  # fmt: skip
     print(row, flush=True)

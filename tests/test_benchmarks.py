@@ -4,11 +4,13 @@ import json
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, SMALL
 
 from maelib import PRESETS, MaskedAutoencoder, create_model
+from maelib.datasets import PackedImages
 from maelib.evaluation import reconstruct_batch
 from maelib.patches import patchify
 
@@ -18,6 +20,7 @@ pytest.importorskip("lightly")
 import ablation
 import changed_work
 import peers
+import probes
 import projection
 import scaling
 import statistics_head
@@ -220,6 +223,33 @@ def test_every_trial_of_the_table_can_be_repeated():
             parameters = sum(p.numel() for p in trials.build(trial, config, 8).parameters())
             assert parameters == rows[trial.name]["parameters"]
         replace(trials.RECIPE, **trial.recipe)
+
+
+def test_a_share_of_the_labels_holds_every_class_alike_and_the_smaller_shares():
+    labels = np.random.default_rng(0).permutation(np.arange(600) % 6)
+    tenth, half, whole = (probes.some_of_each(labels, share) for share in (0.1, 0.5, 1.0))
+    assert np.array_equal(np.bincount(labels[tenth]), [10] * 6)
+    assert set(tenth) < set(half) < set(whole) == set(range(600))
+    assert np.array_equal(np.bincount(labels[probes.some_of_each(labels, 1e-6)]), [1] * 6), "at least one of each"
+    assert not np.array_equal(tenth, probes.some_of_each(labels, 0.1, seed=1))
+
+
+def test_probes_compare_layers_and_shares_and_keep_what_they_measured(pictures, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(probes, "encoders", lambda name: {"some": MaskedAutoencoder(SMALL).eval()})
+    data = PackedImages("easy", pictures.copy(), np.arange(48) % 2, ["dark", "light"])
+    data.images[::2] //= 4  # so that there is something to tell apart
+    rows = probes.probe_rows("", data, data, (0.5, 1.0), 48, tmp_path)
+    assert [(row["layer"], row["labels"]) for row in rows[: SMALL.depth]] == [(i + 1, 0.1) for i in range(SMALL.depth)]
+    best = max(rows[: SMALL.depth], key=lambda row: row["accuracy"])
+    assert [(row["layer"], row["labels"], row["pictures"]) for row in rows[SMALL.depth :]] == [
+        (best["layer"], 0.5, 24), (best["layer"], 1.0, 48)
+    ]  # fmt: skip
+    assert rows[-1]["accuracy"] > 0.95
+    monkeypatch.setattr(probes, "features", lambda *_: pytest.fail("pixels were asked again"))
+    assert probes.probe_rows("", data, data, (0.5, 1.0), 48, tmp_path) == rows
+    with pytest.raises(ValueError, match="easy has no labels"):
+        probes.labels_of(PackedImages("easy", pictures, None, []))
 
 
 def test_the_projection_counts_the_work_of_a_step():
