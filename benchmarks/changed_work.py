@@ -10,16 +10,15 @@ as it began, and several processes may train a part each (--only).
 
 import argparse
 import json
-import statistics
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from result_file import write_result
-from short_run import RECIPE, train
+from short_run import RECIPE, images_per_second, train
 from torch import Tensor
-from training_step import make_step, measure
+from training_step import make_step
 
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder
 from maelib.datasets import load_dataset
@@ -86,8 +85,7 @@ def speeds(config: MAEConfig, rounds: int) -> dict[str, float]:
     for name, (model, ratio, masks) in contenders(config).items():
         model.forward = _with_ratio(model, ratio)  # type: ignore[method-assign]
         steps[name] = make_step(model, torch.rand(SAMPLES // masks, config.channels, *config.hw), "bf16")
-    found = measure(steps, rounds, 2, torch.device("cpu"))
-    return {name: round(SAMPLES / statistics.median(seconds), 1) for name, seconds in found.items()}
+    return images_per_second(steps, SAMPLES, rounds)
 
 
 def _with_ratio(model: MaskedAutoencoder, ratio: float) -> Any:

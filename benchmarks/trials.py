@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 from result_file import write_result
-from short_run import RECIPE, train
+from short_run import RECIPE, images_per_second, train
 from torch import Tensor
-from training_step import make_step, measure
+from training_step import make_step
 
 from maelib import PRESETS, MAEConfig, MaskedAutoencoder
 from maelib.datasets import load_dataset
@@ -83,8 +83,7 @@ def speeds(config: MAEConfig, rounds: int) -> dict[str, float]:
             average = statistics.mean(model.ratio(step, RECIPE.mask_ratio) for step in range(model.steps))
             model.start, model.steps = average, 10**9
         steps[trial.name] = make_step(model, torch.rand(RECIPE.batch_size, config.channels, *config.hw), "bf16")
-    found = measure(steps, rounds, 2, torch.device("cpu"))
-    return {name: round(RECIPE.batch_size / statistics.median(seconds), 1) for name, seconds in found.items()}
+    return images_per_second(steps, RECIPE.batch_size, rounds)
 
 
 def main() -> None:

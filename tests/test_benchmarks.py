@@ -237,17 +237,17 @@ def test_a_share_of_the_labels_holds_every_class_alike_and_the_smaller_shares():
 def test_probes_compare_layers_and_shares_and_keep_what_they_measured(pictures, tmp_path, monkeypatch):
     torch.manual_seed(0)
     monkeypatch.setattr(probes, "encoders", lambda name: {"some": MaskedAutoencoder(SMALL).eval()})
-    data = PackedImages("easy", pictures.copy(), np.arange(48) % 2, ["dark", "light"])
+    data = PackedImages("easy", np.concatenate([pictures] * 2), np.arange(96) % 2, ["dark", "light"])
     data.images[::2] //= 4  # so that there is something to tell apart
-    rows = probes.probe_rows("", data, data, (0.5, 1.0), 48, tmp_path)
+    rows = probes.probe_rows("", data, data, (0.5, 1.0), 96, tmp_path)
     assert [(row["layer"], row["labels"]) for row in rows[: SMALL.depth]] == [(i + 1, 0.1) for i in range(SMALL.depth)]
     best = max(rows[: SMALL.depth], key=lambda row: row["accuracy"])
     assert [(row["layer"], row["labels"], row["pictures"]) for row in rows[SMALL.depth :]] == [
-        (best["layer"], 0.5, 24), (best["layer"], 1.0, 48)
+        (best["layer"], 0.5, 48), (best["layer"], 1.0, 96)
     ]  # fmt: skip
     assert rows[-1]["accuracy"] > 0.95
     monkeypatch.setattr(probes, "features", lambda *_: pytest.fail("pixels were asked again"))
-    assert probes.probe_rows("", data, data, (0.5, 1.0), 48, tmp_path) == rows
+    assert probes.probe_rows("", data, data, (0.5, 1.0), 96, tmp_path) == rows
     with pytest.raises(ValueError, match="easy has no labels"):
         probes.labels_of(PackedImages("easy", pictures, None, []))
 

@@ -192,7 +192,7 @@ class ResultRun(_Result):
         if not sheet.exists():
             return []
         n = record["metrics"]["masked"]["n"]
-        said = (
+        caption = (
             f"Of the {n:,} validation pictures the ten nearest to the median and the five worst, by PSNR under `masked`. "
             "In each column from above: original, what the model saw, its raw prediction, pasted."
         )
@@ -201,7 +201,7 @@ class ResultRun(_Result):
             "textures do not. The five worst are full of hard contrasts finer than the holes, which come back as gray."
         )
         image = f"```{{image}} /{sheet.relative_to(root)}\n:alt: {alt}\n:width: 680px\n:loading: lazy\n```"
-        return [said, image]
+        return [caption, image]
 
 
 class ResultTable(_Result):

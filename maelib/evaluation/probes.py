@@ -14,20 +14,17 @@ DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 @torch.inference_mode()
 def layer_features(
-    model: MaskedAutoencoder, data: PackedImages | np.ndarray, *, n: int | None = None, batch_size: int = 64,
-    progress: bool = True,
-) -> Tensor:  # fmt: skip
+    model: MaskedAutoencoder, data: PackedImages | np.ndarray, *, batch_size: int = 64, progress: bool = True
+) -> Tensor:
     """Features of whole pictures after every block, nothing hidden: (n, depth, D) float32, means over the patches.
 
     Parameters
     ----------
     data
         Packed pictures or (n, H, W, C) uint8, of the model's own size.
-    n
-        The first n pictures only; all where None.
     """
     pixels = data.images if isinstance(data, PackedImages) else data
-    n = len(pixels) if n is None else min(n, len(pixels))
+    n = len(pixels)
     c = model.config
     device = next(model.parameters()).device
     mean, std = (
@@ -97,7 +94,7 @@ class LinearProbe:
     Raises
     ------
     ValueError
-        Features and labels of different length, or only one class.
+        Features and labels of different length, only one class, or fewer than five features to choose a decay by.
     """
 
     def __init__(
@@ -110,6 +107,8 @@ class LinearProbe:
         self.mean, self.std = torch.zeros(features.shape[1]), torch.ones(features.shape[1])
         if standardise:
             self.mean, self.std = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+        if decay is None and len(features) < 5:
+            raise ValueError(f"a fifth of {len(features)} features is none to choose a decay by: give decay")
         x = (features - self.mean) / self.std
         self.decay = _best_decay(x, labels, seed) if decay is None else decay
         self.linear = fit_linear(x, labels, self.decay)
