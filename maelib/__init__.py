@@ -3,7 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .model import PRESETS, MAEConfig, MAEOutput, MaskedAutoencoder, create_model
+from .config import PRESETS, MAEConfig
+from .masking import Masking
+from .model import MAEOutput, MaskedAutoencoder, create_model
 
 if TYPE_CHECKING:
     from .evaluation import Reconstruction, reconstruct
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "PRESETS", "MAEConfig", "MAEOutput", "MaskedAutoencoder", "Reconstruction",
+    "PRESETS", "MAEConfig", "MAEOutput", "MaskedAutoencoder", "Masking", "Reconstruction",
     "create_model", "load", "reconstruct", "save",
 ]  # fmt: skip
 

@@ -17,6 +17,15 @@ def normalize_patches(patches: Tensor) -> Tensor:
     return (patches.float() - mean) / std
 
 
-def reconstruction_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error, in float32: (B, M, P) and (B, M, P) -> scalar."""
-    return (pred.float() - target.float()).square().mean()
+def shared_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """One mean and one deviation (root mean square) for all patches of an image: (B, K, P) -> two of (B, 1, 1)."""
+    mean, std = patch_statistics(patches)
+    return mean.mean(dim=1, keepdim=True), std.square().mean(dim=1, keepdim=True).sqrt()
+
+
+def reconstruction_loss(pred: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """Mean squared error, in float32: (B, M, P) and (B, M, P) -> scalar; over the `known` (B, M) bool patches alone."""
+    error = (pred.float() - target.float()).square()
+    if known is None:
+        return error.mean()
+    return (error.mean(dim=2) * known).sum() / known.sum()

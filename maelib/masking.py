@@ -1,115 +1,96 @@
-"""Masking: which patches stay visible (chapter 02).
+"""Masking: which patches stay visible (chapter 02)."""
 
-Everything is a noise of one number for each patch; the patches with the lowest noise stay visible. A seed, a strategy
-or a mask given by hand becomes such a noise, so that there is one path through the model.
-"""
-
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-STRATEGIES = ("random", "block", "grid", "half")
+from .patches import unpatchify
+
+
+def num_visible(num_patches: int, ratio: float) -> int:
+    """K = max(1, int(N (1 - ratio))), the count of the reference code of He et al. 2022; ValueError outside [0, 1)."""
+    if not 0 <= ratio < 1:
+        raise ValueError(f"a mask ratio must be in [0, 1), got {ratio}")
+    return max(1, int(num_patches * (1 - ratio)))
 
 
 class Masking(NamedTuple):
-    """Who is visible and who is hidden; indices ascend, so both sets stand in raster order."""
+    """Who is visible and who is hidden, for one image or for each of a batch; both in raster order.
 
-    visible: Tensor  # (B, K) int64
-    hidden: Tensor  # (B, M) int64
-    restore: Tensor  # (B, N) int64: where each patch stands in [visible, hidden]
-    mask: Tensor  # (B, N) bool, True = hidden
-
-
-def num_visible(num_patches: int, mask_ratio: float) -> int:
-    """K = max(1, int(N (1 - ratio))), the count of the reference code of He et al. 2022."""
-    return max(1, int(num_patches * (1 - mask_ratio)))
-
-
-def split_by_noise(noise: Tensor, keep: int) -> Masking:
-    """Keep the `keep` patches with the lowest noise visible, hide the others; `noise` is (B, N)."""
-    rank = noise.argsort(dim=1, stable=True).argsort(dim=1)  # (B, N): 0 for the lowest noise
-    mask = rank >= keep
-    order = mask.byte().argsort(dim=1, stable=True)  # visible first, each group in raster order
-    return Masking(order[:, :keep], order[:, keep:], order.argsort(dim=1), mask)
-
-
-def seeded_integers(seed: int, count: int) -> Tensor:
-    """`count` integers of 24 bits from the generator mulberry32, the same on every platform and in JavaScript: (count,) int64."""
-    low = 0xFFFFFFFF  # 32-bit arithmetic inside int64: products may wrap, their low 32 bits are right
-    a = (seed + 0x6D2B79F5 * torch.arange(1, count + 1)) & low
-    t = ((a ^ (a >> 15)) * (a | 1)) & low
-    t = (t ^ (t + (t ^ (t >> 7)) * (t | 61))) & low
-    return (t ^ (t >> 14)) >> 8
-
-
-def seeded_noise(
-    grid: tuple[int, int], seed: int = 0, strategy: str = "random", batch: int = 1, first: int = 0
-) -> Tensor:
-    """Noise of a strategy for a grid of patches: (batch, N) float32 in [0, 1), exact in 24 bits.
-
-    Image i of the batch gets mask number `first + i` of the seed, whatever the size of the batch.
-
-    - `random`: every patch alike (He et al. 2022).
-    - `block`: a rectangle about a random centre is hidden first.
-    - `grid`: regularly spaced patches stay, by the Bayer matrix of ordered dithering; at 75 % one in each 2 x 2.
-    - `half`: one side is hidden, the seed chooses which.
-
-    Raises
-    ------
-    ValueError
-        Unknown strategy, or a seed outside [0, 2**31).
+    Made with `random`, `from_noise`, `from_mask`, or `maelib.strategies.seeded`; the model takes it in place of a ratio.
+    `missing` marks patches whose pixels nobody knows: they are among the hidden ones, never shown and never scored.
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed must be in [0, 2**31), got {seed}")
-    n = grid[0] * grid[1]
-    stream = seeded_integers(seed, (first + batch) * n)[first * n :].reshape(batch, n)
-    if strategy == "random":
-        return stream / 2**24
-    row = torch.arange(grid[0]).repeat_interleave(grid[1])  # (N,)
-    column = torch.arange(grid[1]).repeat(grid[0])
-    # Four numbers an image steer the strategy; they come from a stream of its own, apart from the ties below.
-    a, b, c, d = seeded_integers(seed + 1, (first + batch) * 4)[first * 4 :].reshape(batch, 4, 1).unbind(1)
-    if strategy == "block":
-        tall, wide = 2 + c % 3, 2 + d % 3  # sides in the ratio 2:4 to 4:2
-        distance = torch.maximum((row - a % grid[0]).abs() * wide, (column - b % grid[1]).abs() * tall)
-        key = 4095 - distance.clamp(max=4095)
-    elif strategy == "grid":
-        key = _bayer(row + a % 16, column + b % 16)
-    else:
-        sides = torch.stack([row, grid[0] - 1 - row, column, grid[1] - 1 - column])
-        key = sides[a[:, 0] % 4]
-    return (key.clamp(max=4095) * 4096 + stream // 4096) / 2**24
+
+    visible: Tensor  # (B, K) int64: indices of the visible patches
+    hidden: Tensor  # (B, M) int64: indices of the hidden ones, K + M = N
+    missing: Tensor | None = None  # (B, N) bool
+
+    @property
+    def num_patches(self) -> int:
+        """N = K + M."""
+        return self.visible.shape[1] + self.hidden.shape[1]
+
+    @property
+    def restore(self) -> Tensor:
+        """Where each patch stands in [visible, hidden]: (B, N) int64."""
+        return torch.cat([self.visible, self.hidden], dim=1).argsort(dim=1)
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, N) bool, True = hidden."""
+        return self.restore >= self.visible.shape[1]
+
+    @classmethod
+    def from_noise(cls, noise: Tensor, ratio: float = 0.75, missing: Tensor | None = None) -> "Masking":
+        """The K patches with the lowest noise (B, N) stay visible, of equal ones the first; missing ones come last."""
+        keep = num_visible(noise.shape[1], ratio)
+        if missing is not None:
+            noise = noise.masked_fill(missing, torch.inf)
+        order = noise.argsort(dim=1, stable=True)
+        return cls(order[:, :keep].sort(dim=1).values, order[:, keep:].sort(dim=1).values, missing)
+
+    @classmethod
+    def random(
+        cls, batch: int, num_patches: int, ratio: float = 0.75, device: Any = None, missing: Tensor | None = None
+    ) -> "Masking":
+        """By chance, for each image its own (He et al. 2022, section 3)."""
+        return cls.from_noise(torch.rand(batch, num_patches, device=device), ratio, missing)
+
+    @classmethod
+    def from_mask(cls, mask: Tensor, missing: Tensor | None = None) -> "Masking":
+        """Hidden are the True patches of a mask (N,) or (B, N), and the missing ones; ValueError where that cannot be."""
+        mask = torch.atleast_2d(torch.as_tensor(mask))
+        if mask.dtype != torch.bool or mask.dim() != 2:
+            raise ValueError(f"a mask is boolean, (N,) or (B, N), True = hidden; got {mask.dtype} {tuple(mask.shape)}")
+        if missing is not None:
+            mask = mask | missing
+        counts = sorted(set((~mask).sum(dim=1).tolist()))
+        if len(counts) != 1 or counts == [0]:
+            raise ValueError(f"every image needs as many visible patches, at least one; got {counts}")
+        order = mask.byte().argsort(dim=1, stable=True)  # visible first, each group in raster order
+        return cls(order[:, : counts[0]], order[:, counts[0] :], missing)
+
+    @classmethod
+    def of(cls, masking: "float | Masking", patches: Tensor) -> "Masking":
+        """For patches (B, N, P): a ratio draws, a Masking of one image serves all; ValueError for another B or N."""
+        B, N, _ = patches.shape
+        if not isinstance(masking, (int, float, Masking)):
+            raise TypeError(f"masking is a ratio or a Masking, got {type(masking).__name__}: see Masking.from_mask")
+        if not isinstance(masking, Masking):
+            return cls.random(B, N, masking, patches.device)
+        given = [ids for ids in masking if ids is not None]
+        rows, count = given[0].shape[0], masking.num_patches
+        if rows not in (1, B) or count != N or any(ids.shape[0] != rows for ids in given):
+            raise ValueError(f"a masking of {rows} x {count} patches does not fit {B} images of {N} patches")
+        return cls(*(ids.to(patches.device).expand(B, -1) for ids in given))
 
 
-def _bayer(row: Tensor, column: Tensor) -> Tensor:
-    """Value of the 16 x 16 Bayer matrix, 0 to 255: bits of row ^ column and row, interleaved from the lowest up."""
-    value = torch.zeros_like(row)
-    for bit in range(4):
-        x, y = (row ^ column) >> bit & 1, row >> bit & 1
-        value = value | (x << (7 - 2 * bit)) | (y << (6 - 2 * bit))
-    return value
+def gather_tokens(tokens: Tensor, ids: Tensor) -> Tensor:
+    """Pick tokens by index, each row its own: (B, N, D) and (B, K) -> (B, K, D)."""
+    return tokens.gather(1, ids[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def noise_from_mask(mask: Tensor) -> tuple[Tensor, float]:
-    """Noise and ratio that hide exactly the True patches of a mask by hand: (N,) or (B, N) bool -> ((B, N), ratio).
-
-    Raises
-    ------
-    ValueError
-        Not boolean, rows that hide different numbers of patches, or no visible patch.
-    """
-    mask = torch.atleast_2d(torch.as_tensor(mask))
-    if mask.dtype != torch.bool or mask.dim() != 2:
-        raise ValueError(
-            f"a mask is boolean of shape (N,) or (B, N), True = hidden; got {mask.dtype} {tuple(mask.shape)}"
-        )
-    visible = (~mask).sum(dim=1)
-    if visible.min() != visible.max():
-        raise ValueError(f"every mask of a batch must hide as many patches; visible: {visible.tolist()}")
-    keep, n = int(visible[0]), mask.shape[1]
-    if keep == 0:
-        raise ValueError("the mask hides every patch; at least one must stay visible")
-    return mask.float(), max(0.0, 1 - (keep + 0.5) / n)  # half a patch: K is exact whatever the rounding
+def pixel_mask(mask: Tensor, patch_size: int, grid: tuple[int, int]) -> Tensor:
+    """A mask of patches (B, N) as one of pixels: (B, 1, H, W) bool, True = hidden."""
+    return unpatchify(mask[..., None].expand(-1, -1, patch_size**2), patch_size, grid)

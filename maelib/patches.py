@@ -1,7 +1,14 @@
 """Patches: a picture becomes a sequence of vectors, and back (chapter 01)."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+
+def grid_of(hw: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Patches in a column and in a row of an image of H x W pixels; ValueError where the patch size does not divide it."""
+    height, width = hw
+    if height < patch_size or width < patch_size or height % patch_size or width % patch_size:
+        raise ValueError(f"{height} x {width} pixels are not a multiple of the patch size {patch_size}: resize or crop")
+    return height // patch_size, width // patch_size
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
@@ -27,22 +34,3 @@ def unpatchify(patches: Tensor, patch_size: int, grid: tuple[int, int]) -> Tenso
     images = patches.reshape(B, rows, columns, p, p, P // (p * p))
     images = images.permute(0, 5, 1, 3, 2, 4)  # (B, C, H/p, p, W/p, p)
     return images.reshape(B, P // (p * p), rows * p, columns * p)
-
-
-class PatchEmbed(nn.Module):
-    """One linear layer for every patch: (B, K, P) -> (B, K, D). The same map as a convolution with stride p."""
-
-    def __init__(self, patch_dim: int, width: int):
-        super().__init__()
-        self.projection = nn.Linear(patch_dim, width)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return self.projection(patches)
-
-
-def gather_tokens(tokens: Tensor, ids: Tensor) -> Tensor:
-    """Pick tokens by index, each row its own: (B, N, D) or (N, D) and (B, K) -> (B, K, D)."""
-    if tokens.dim() == 2:
-        return tokens[ids]
-    rows = torch.arange(ids.shape[0], device=ids.device)[:, None]
-    return tokens[rows, ids]

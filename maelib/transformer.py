@@ -7,27 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Attention(nn.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2): each query takes a weighted mean of the values.
-
-    Queries come from `x` (B, Q, D), keys and values from `context` (B, L, D); returns (B, Q, D).
-    """
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        q = self.query(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, h, Q, d)
-        kv = self.key_value(context).unflatten(2, (2, self.heads, -1))
-        k, v = kv.permute(2, 0, 3, 1, 4)  # (B, h, L, d) each
-        mixed = attend(q, k, v)  # (B, h, Q, d)
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
-
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for each head: (B, h, Q, d), (B, h, L, d), (B, h, L, d) -> (B, h, Q, d)."""
     if q.is_cuda:
@@ -38,6 +17,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return scores.softmax(dim=-1) @ v
 
 
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2): (B, L, D) -> (B, L, D)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, L, 3, h, d)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, h, L, d) each
+        mixed = attend(q, k, v)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
 class MLP(nn.Sequential):
     """Two linear layers with a GELU between them, on every token alone: (B, L, D) -> (B, L, D)."""
 
@@ -46,11 +41,7 @@ class MLP(nn.Sequential):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block (Dosovitskiy et al. 2021, equations 2 and 3): (B, L, D) -> (B, Q, D).
-
-    `outputs` names the tokens whose result is wanted, `sources` those that serve as keys and values; nothing else is
-    computed.
-    """
+    """A pre-norm transformer block (Dosovitskiy et al. 2021, equations 2 and 3): (B, L, D) -> (B, L, D)."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float = 1e-6):
         super().__init__()
@@ -59,9 +50,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, norm_eps)
         self.mlp = MLP(width, int(width * mlp_ratio))
 
-    def forward(self, x: Tensor, outputs: slice = slice(None), sources: slice = slice(None)) -> Tensor:
-        context = self.norm1(x)
-        x = x[:, outputs] + self.attention(context[:, outputs], context[:, sources])
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 

@@ -3,17 +3,20 @@
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
-from .model import MAEConfig, MaskedAutoencoder
+from .config import MAEConfig
+from .model import MaskedAutoencoder
+from .positions import resample_positions
 from .resources import data_path
 
-METADATA, FORMAT = "maelib", 1
+METADATA, FORMAT = "maelib", 2
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -79,15 +82,36 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
         raise ValueError(f"{path} holds no configuration of maelib; foreign checkpoints go through maelib.interop")
     try:
         about = json.loads(metadata[METADATA])
-        if about["format"] != FORMAT:
+        if about["format"] not in (1, FORMAT):
             raise ValueError(f"format {about['format']}, this version of maelib reads {FORMAT}")
-        config = MAEConfig(**about["config"])
-        with torch.device("meta"):
-            model = MaskedAutoencoder(config)
-        model.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
-        )
+        model = MaskedAutoencoder(MAEConfig(**about["config"]))
+        if about["format"] == 1:
+            state = from_format_1(state, model.config)
+        model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: weights and configuration do not belong together ({reason})") from error
     return model.to(device).eval()
+
+
+def from_format_1(state: dict[str, Tensor], config: MAEConfig) -> dict[str, Tensor]:
+    """Join query and key_value of every self-attention; cross-attention keeps them apart."""
+    new: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        name = name.replace("encoder.embed.projection.", "encoder.embed.")
+        apart = config.decoder_cross and name.startswith("decoder.")
+        if apart or ".attention." not in name or ".output." in name:
+            new[name] = tensor
+        elif ".query." in name:
+            new[name.replace(".query.", ".qkv.")] = torch.cat([tensor, state[name.replace(".query.", ".key_value.")]])
+    return new
+
+
+def resized(model: MaskedAutoencoder, image_size: int | tuple[int, int]) -> MaskedAutoencoder:
+    """The same weights for images of another size, their positions resampled."""
+    made = MaskedAutoencoder(replace(model.config, image_size=image_size)).train(model.training)
+    state = model.state_dict()
+    for name in ("encoder.positions", "decoder.positions"):
+        state[name] = resample_positions(state[name], model.config.grid, made.config.grid)
+    made.load_state_dict(state)
+    return made.to(model.pixel_mean.device)

@@ -4,7 +4,8 @@ import argparse
 from dataclasses import fields
 
 from .. import __version__
-from ..model import PRESETS, MAEConfig, MaskedAutoencoder
+from ..config import PRESETS, MAEConfig
+from ..model import MaskedAutoencoder
 from .common import load_any
 
 HELP = "this installation and its models, or one model in detail"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..masking import STRATEGIES
+from ..strategies import STRATEGIES
 from .common import load_any, picture_file, ratio
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"

@@ -7,7 +7,8 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..model import PRESETS, MAEConfig, MaskedAutoencoder
+from ..config import PRESETS, MAEConfig
+from ..model import MaskedAutoencoder
 from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
 from ..training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
 from .common import UsageError, add_data, device, load_any, load_data, print_scores

@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from ..datasets import PackedImages
-from ..masking import num_visible, seeded_noise, split_by_noise
 from ..model import MaskedAutoencoder
+from ..strategies import seeded
 from .panel import labelled_sheets
 from .reconstruction import Reconstruction, reconstruct
 
@@ -24,12 +24,9 @@ def example_sheet(
     `psnr` (n,), in dB, is that of `score_pictures` under `masked`, with the same data, mask_ratio and seed.
     """
     pixels = data.images if isinstance(data, PackedImages) else data
-    grid = model.config.grid
-    keep = num_visible(grid[0] * grid[1], mask_ratio)
 
     def again(i: int) -> Reconstruction:
-        mask = split_by_noise(seeded_noise(grid, seed, first=i), keep).mask
-        return reconstruct(model, np.array(pixels[i]), mask=mask)
+        return reconstruct(model, np.array(pixels[i]), seeded(model.config.grid, mask_ratio, seed, first=i))
 
     chosen = typical_and_worst(psnr, typical, worst)
     titles = (f"typical: nearest to the median of {np.median(psnr):.1f} dB", f"the worst of {len(psnr):,}")

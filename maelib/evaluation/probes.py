@@ -26,10 +26,7 @@ def layer_features(
     pixels = data.images if isinstance(data, PackedImages) else data
     n = len(pixels)
     c = model.config
-    device = next(model.parameters()).device
-    mean, std = (
-        torch.as_tensor(x, device=device, dtype=torch.float32).reshape(-1, 1, 1) for x in (c.pixel_mean, c.pixel_std)
-    )
+    device = model.pixel_mean.device
     found = torch.empty(n, c.depth, c.width)
     outputs: list[Tensor] = []
     hooks = [
@@ -40,7 +37,7 @@ def layer_features(
         with tqdm(total=n, desc="features", unit="image", disable=None if progress else True) as bar:
             for start in range(0, n, batch_size):
                 images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).to(device)
-                model.encode((images.permute(0, 3, 1, 2) / 255 - mean) / std, pool=None)
+                model.encode(images.permute(0, 3, 1, 2) / 255, pool=None)
                 found[start : start + len(images)] = torch.stack(outputs, dim=1).cpu()
                 outputs.clear()
                 bar.update(len(images))

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..datasets import PackedImages
-from ..masking import num_visible, seeded_noise, split_by_noise
-from ..model import MaskedAutoencoder, grid_of
+from ..masking import Masking, pixel_mask
+from ..model import MaskedAutoencoder
+from ..patches import grid_of
+from ..strategies import seeded
 from .baselines import FILLS
 from .metrics import psnr, ssim
-from .reconstruction import has_article_protocol, pixel_mask, reconstruct_batch
+from .reconstruction import has_article_protocol
 
 PROTOCOLS = {
     "article": "visible patches pasted, whole image; hidden patches de-normalised with their true mean and variance (an oracle)",
@@ -25,7 +27,7 @@ PROTOCOLS = {
 }
 Scores = dict[str, dict[str, Any]]
 PictureScores = dict[str, np.ndarray]  # by protocol: (n, 2), PSNR in dB and SSIM of each picture
-Predictor = Callable[[Tensor, Tensor, bool], Tensor]  # images, noise, oracle -> pixels of every patch
+Predictor = Callable[[Tensor, Masking, bool], Tensor]  # images, masking, oracle -> pixels of every patch
 
 
 def protocols_of(model: MaskedAutoencoder) -> list[str]:
@@ -57,10 +59,10 @@ def score_pictures(
     names = list(protocols or protocols_of(model))
     if "article" in names and not has_article_protocol(model.config):
         raise ValueError("protocol 'article' applies to 224-pixel models with normalised targets only")
-    device = next(model.parameters()).device
 
-    def predict(images: Tensor, noise: Tensor, oracle: bool) -> Tensor:
-        return reconstruct_batch(model, images.to(device), mask_ratio, noise.to(device), oracle)[0].cpu()
+    @torch.inference_mode()
+    def predict(images: Tensor, masking: Masking, oracle: bool) -> Tensor:
+        return model.reconstruct(images.to(model.pixel_mean.device), masking, oracle)[0].cpu()
 
     c = model.config
     return _score({"model": predict}, data, names, c.hw, c.patch_size, mask_ratio, seed, n, batch_size, progress)[
@@ -99,15 +101,13 @@ def evaluate_baselines(
     """The same figures for the fills that learn nothing, on the same masks: `{fill: {protocol: {...}}}`; see `evaluate`."""
     hw = (image_size, image_size) if isinstance(image_size, int) else image_size
     grid = grid_of(hw, patch_size)
-    keep = num_visible(grid[0] * grid[1], mask_ratio)
 
     def predictor(fill: str) -> Predictor:
         if fill not in FILLS:
             raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}")
 
-        def predict(images: Tensor, noise: Tensor, oracle: bool) -> Tensor:
-            visible = pixel_mask(split_by_noise(noise, keep).mask, grid, patch_size)
-            return FILLS[fill](images, visible, patch_size)
+        def predict(images: Tensor, masking: Masking, oracle: bool) -> Tensor:
+            return FILLS[fill](images, (~pixel_mask(masking.mask, patch_size, grid)).float(), patch_size)
 
         return predict
 
@@ -130,10 +130,8 @@ def _score(
     if not 1 <= n <= len(pixels):
         raise ValueError(f"n must be from 1 to the {len(pixels)} pictures of the data, got {n}")
     grid = grid_of(hw, patch_size)
-    keep = num_visible(grid[0] * grid[1], mask_ratio)
-    if keep == grid[0] * grid[1]:
-        raise ValueError(f"mask_ratio {mask_ratio} hides none of {keep} patches: there is nothing to measure")
-    noises = seeded_noise(grid, seed, batch=n)
+    if seeded(grid, mask_ratio).hidden.shape[1] == 0:
+        raise ValueError(f"mask_ratio {mask_ratio} hides none of the patches: there is nothing to measure")
     scores: dict[str, PictureScores] = {name: {p: np.zeros((n, 2)) for p in protocols} for name in predictors}
     bar = tqdm(total=n, desc="evaluating", unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -141,16 +139,16 @@ def _score(
             images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).permute(0, 3, 1, 2) / 255
             if images.shape[2:] != hw:
                 images = F.interpolate(images, hw, mode="bilinear", antialias=True).clamp(0, 1)
-            noise = noises[start : start + len(images)]
-            visible = pixel_mask(split_by_noise(noise, keep).mask, grid, patch_size)
+            masking = seeded(grid, mask_ratio, seed, batch=len(images), first=start)
+            hidden = pixel_mask(masking.mask, patch_size, grid)
             for name, predict in predictors.items():
                 outputs = {
-                    oracle: predict(images, noise, oracle).clamp(0, 1) for oracle in {p == "article" for p in protocols}
+                    oracle: predict(images, masking, oracle).clamp(0, 1) for oracle in {p == "article" for p in protocols}
                 }
                 for protocol in protocols:
                     raw = outputs[protocol == "article"]
-                    pasted = torch.where(visible.bool(), images, raw)
-                    where = visible[:, 0].numpy() == 0 if protocol == "masked" else [None] * len(images)
+                    pasted = torch.where(hidden, raw, images)
+                    where = hidden[:, 0].numpy() if protocol == "masked" else [None] * len(images)
                     pairs = zip(_channels_last(images), _channels_last(pasted), where, strict=True)
                     figures = pool.map(_figures, *zip(*pairs, strict=True))
                     scores[name][protocol][start : start + len(images)] = list(figures)

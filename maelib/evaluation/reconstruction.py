@@ -10,48 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from ..datasets import fit, read_picture
-from ..loss import patch_statistics
-from ..masking import noise_from_mask, seeded_noise
-from ..model import MAEConfig, MaskedAutoencoder
-from ..patches import patchify, unpatchify
+from ..config import MAEConfig
+from ..masking import Masking
+from ..model import MaskedAutoencoder
+from ..strategies import seeded
 from .metrics import psnr, ssim
 
 GRAY = 0.5  # what hidden patches are shown as
-
-
-def pixel_mask(mask: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
-    """Masks of patches (B, N), True = hidden, as masks of pixels (B, 1, H, W), 1 = visible."""
-    tiles = mask.reshape(-1, 1, *grid)
-    return (~tiles).float().repeat_interleave(patch_size, 2).repeat_interleave(patch_size, 3)
-
-
-@torch.inference_mode()
-def reconstruct_batch(
-    model: MaskedAutoencoder, images: Tensor, mask_ratio: float, noise: Tensor, oracle: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Predicted pixels of every patch, visible ones too, for images (B, C, H, W) in [0, 1]: (B, C, H, W) in [0, 1],
-    mask (B, N).
-
-    A model with normalised targets predicts patches without their mean and scale. These are put back from the average
-    over the picture's visible patches; with `oracle` from each patch's truth, which leaks a part of the answer
-    (protocol `article`).
-    """
-    c = model.config
-    mean, std = (torch.as_tensor(x, device=images.device, dtype=images.dtype).reshape(-1, 1, 1)
-                 for x in (c.pixel_mean, c.pixel_std))  # fmt: skip
-    standard = (images - mean) / std
-    pred, mask = model.predict(standard, mask_ratio, noise)
-    if c.normalize_targets:
-        centre, scale = patch_statistics(patchify(standard, c.patch_size))  # (B, N, 1) each
-        if not oracle:
-            visible = (~mask).float()[..., None]
-            count = visible.sum(1, keepdim=True)
-            centre = (centre * visible).sum(1, keepdim=True) / count
-            scale = ((scale.square() * visible).sum(1, keepdim=True) / count).sqrt()
-        pred = pred.float() * scale + centre
-    grid = (images.shape[2] // c.patch_size, images.shape[3] // c.patch_size)
-    raw = unpatchify(pred.float(), c.patch_size, grid) * std + mean
-    return raw.clamp(0, 1), mask
 
 
 @dataclass(frozen=True)
@@ -116,13 +81,9 @@ class Reconstruction:
         return four_panels(self)
 
 
+@torch.inference_mode()
 def reconstruct(
-    model: MaskedAutoencoder,
-    image: Any,
-    mask_ratio: float = 0.75,
-    seed: int = 0,
-    mask: Any = None,
-    strategy: str = "random",
+    model: MaskedAutoencoder, image: Any, masking: float | Masking = 0.75, seed: int = 0, strategy: str = "random"
 ) -> Reconstruction:
     """Hide patches of a picture and let the model predict them.
 
@@ -131,10 +92,8 @@ def reconstruct(
     image
         A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own
         size.
-    mask_ratio, seed, strategy
-        Which patches are hidden, see `maelib.masking.seeded_noise`.
-    mask
-        (rows, columns) or (N,) bool, True = hidden: hides exactly these patches instead.
+    masking
+        Who is hidden; a ratio takes the mask of a seed and strategy, see `maelib.strategies`.
 
     Raises
     ------
@@ -145,19 +104,13 @@ def reconstruct(
     """
     c = model.config
     pixels = torch.from_numpy(picture_for(image, c)).permute(2, 0, 1)[None]
-    if mask is None:
-        noise = seeded_noise(c.grid, seed, strategy)
-    else:
-        mask = torch.as_tensor(mask)
-        if mask.numel() != c.grid[0] * c.grid[1]:
-            raise ValueError(f"the mask must have {c.grid[0]} x {c.grid[1]} patches, got shape {tuple(mask.shape)}")
-        noise, mask_ratio = noise_from_mask(mask.reshape(1, -1))
-    device = next(model.parameters()).device
-    pixels, noise = pixels.to(device), noise.to(device)
-    raw, hidden = reconstruct_batch(model, pixels, mask_ratio, noise)
+    if not isinstance(masking, Masking):
+        masking = seeded(c.grid, masking, seed, strategy)
+    pixels = pixels.to(model.pixel_mean.device)
+    raw, hidden = model.reconstruct(pixels, masking)
     result = Reconstruction(_array(pixels), _array(raw), hidden[0].reshape(c.grid).cpu().numpy())
     if has_article_protocol(c):
-        with_oracle, _ = reconstruct_batch(model, pixels, mask_ratio, noise, oracle=True)
+        with_oracle, _ = model.reconstruct(pixels, masking, oracle=True)
         pasted = np.where(result.hidden[..., None], _array(with_oracle), result.original)
         result = Reconstruction(result.original, result.raw, result.mask, pasted)
     return result

@@ -72,10 +72,8 @@ def attention_maps(model: MaskedAutoencoder, images: Tensor) -> Tensor:
     """What every token pays to every token, nothing hidden: (1, C, H, W) -> (layers, heads, 1 + N, 1 + N), rows sum to 1."""
     maps: list[Tensor] = []
 
-    def watch(attention: Any, inputs: tuple[Tensor, Tensor]) -> None:
-        x, context = inputs
-        q = attention.query(x).unflatten(2, (attention.heads, -1)).transpose(1, 2)
-        k = attention.key_value(context).unflatten(2, (2, attention.heads, -1))[:, :, 0].transpose(1, 2)
+    def watch(attention: Any, inputs: tuple[Tensor]) -> None:
+        q, k, _ = attention.qkv(*inputs).unflatten(2, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
         maps.append((q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
 
     hooks = [block.attention.register_forward_pre_hook(watch) for block in model.encoder.blocks]  # type: ignore[union-attr]
@@ -93,5 +91,4 @@ def attention_of_example() -> np.ndarray:
     model = scene.embedded_model()
     c = model.config
     pixels = torch.from_numpy(scene.pixels_of(scene.DEFAULT, c).transpose(2, 0, 1).copy())[None]
-    mean, std = (torch.as_tensor(x, dtype=torch.float32).reshape(-1, 1, 1) for x in (c.pixel_mean, c.pixel_std))
-    return attention_maps(model, (pixels - mean) / std).numpy()
+    return attention_maps(model, pixels).numpy()

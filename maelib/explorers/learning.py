@@ -79,7 +79,7 @@ def shipped_frames() -> Frames:
 
 def _originals(frames: Frames) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The photographs of the frames (H, W, 3) uint8 and their masks (rows, columns)."""
-    from ..model import MAEConfig
+    from ..config import MAEConfig
 
     config, about = MAEConfig(**frames.about["model"]), frames.about
     originals, masks = [], []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..masking import STRATEGIES
+from ..strategies import STRATEGIES
 from . import scene
 from .base import Explorer, Rendered, buttons, slider
 from .pictures import to_uint8

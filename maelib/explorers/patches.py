@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model import MAEConfig
+from ..config import MAEConfig
 from . import scene
 from .base import Explorer, Rendered, buttons, slider
 from .pictures import mark, to_uint8

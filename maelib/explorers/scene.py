@@ -21,16 +21,18 @@ from PIL import Image
 from ..datasets import PictureError, fit_square, read_picture, sample_path, samples
 from ..evaluation import FILLS, Reconstruction, reconstruct
 from ..evaluation.reconstruction import picture_for
-from ..masking import STRATEGIES as RULES
-from ..masking import num_visible, seeded_noise, split_by_noise
-from ..model import MAEConfig, MaskedAutoencoder
+from ..config import MAEConfig
+from ..masking import Masking
+from ..model import MaskedAutoencoder
+from ..strategies import STRATEGIES as RULES
+from ..strategies import seeded
 from ..weights import load_model
 from .pictures import COLOURS as ERROR_COLOURS
 from .pictures import GAP, heat, png, tile, to_uint8
 
 __all__ = [
     "DEFAULT", "EMBEDDED", "ERROR_COLOURS", "ERROR_LIMIT", "GAP", "HAND", "MAX_BYTES", "MAX_PIXELS", "RATIO_MAX",
-    "STRATEGIES", "VIEWS", "baseline_of", "check", "embedded_model", "figures", "figures_html", "mask_of", "numbers",
+    "STRATEGIES", "VIEWS", "baseline_of", "check", "embedded_model", "figures", "figures_html", "masking_of", "numbers",
     "own_picture", "pixels_of", "png", "reconstruction_of", "thumbnail", "unfilled", "views",
 ]  # fmt: skip
 
@@ -111,28 +113,26 @@ def thumbnail(name: str, side: int = 48) -> bytes:
     return file.getvalue()
 
 
-def mask_of(state: dict[str, Any], grid: tuple[int, int]) -> np.ndarray:
-    """Which patches a state hides: (rows, columns) bool, True = hidden."""
+def masking_of(state: dict[str, Any], grid: tuple[int, int]) -> Masking:
+    """Which patches a state hides."""
     if state["strategy"] == "hand":
         cells = np.array(list(state["hand"])).reshape(HAND, HAND) == "1"
         row, column = np.arange(grid[0]) * HAND // grid[0], np.arange(grid[1]) * HAND // grid[1]
-        return cells[row][:, column]
-    keep = num_visible(grid[0] * grid[1], state["ratio"] / 100)
-    noise = seeded_noise(grid, state["seed"], state["strategy"])
-    return split_by_noise(noise, keep).mask.reshape(grid).numpy()
+        return Masking.from_mask(torch.from_numpy(cells[row][:, column].flatten()))
+    return seeded(grid, state["ratio"] / 100, state["seed"], state["strategy"])
 
 
 def unfilled(state: dict[str, Any], config: MAEConfig) -> Reconstruction:
     """The picture and the mask of a state, nothing predicted yet: what was hidden is as it was."""
     state = check(state)
     pixels = pixels_of(state, config)
-    return Reconstruction(pixels, pixels, mask_of(state, config.grid))
+    return Reconstruction(pixels, pixels, masking_of(state, config.grid).mask.reshape(config.grid).numpy())
 
 
 def reconstruction_of(model: MaskedAutoencoder, state: dict[str, Any]) -> Reconstruction:
     """What the model makes of a state; ValueError for a state that cannot be."""
     state = check(state)
-    return reconstruct(model, pixels_of(state, model.config), mask=mask_of(state, model.config.grid))
+    return reconstruct(model, pixels_of(state, model.config), masking_of(state, model.config.grid))
 
 
 def baseline_of(reconstruction: Reconstruction) -> Reconstruction:

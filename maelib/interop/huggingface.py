@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..model import MAEConfig, MaskedAutoencoder
+from ..config import MAEConfig
+from ..model import MaskedAutoencoder
 
 if TYPE_CHECKING:
     from transformers import ViTMAEForPreTraining
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # Left what transformers writes, right what maelib writes, in the order of replacement. Two things differ in more than name:
 # maelib keeps key and value in one matrix, and cuts patches itself, so that its projection is a matrix instead of a convolution.
 RENAMED = (
-    ("vit.embeddings.patch_embeddings.projection", "encoder.embed.projection"),
+    ("vit.embeddings.patch_embeddings.projection", "encoder.embed"),
     ("vit.embeddings.cls_token", "encoder.class_token"),
     ("vit.embeddings.position_embeddings", "encoder.positions"),
     ("vit.layernorm", "encoder.norm"),
@@ -71,14 +72,13 @@ def from_huggingface(
     _require(model)
     config = _maelib_config(model.config, pixel_mean, pixel_std)
     tensors = {_renamed(name): tensor.detach().float() for name, tensor in model.state_dict().items()}
-    kernel = tensors["encoder.embed.projection.weight"]  # (D, C, p, p)
-    tensors["encoder.embed.projection.weight"] = kernel.permute(0, 2, 3, 1).flatten(1)  # (D, P): channels last
+    kernel = tensors["encoder.embed.weight"]  # (D, C, p, p)
+    tensors["encoder.embed.weight"] = kernel.permute(0, 2, 3, 1).flatten(1)  # (D, P): channels last
     ours = MaskedAutoencoder(config)
     state = {}
     for name, old in ours.state_dict().items():
-        if ".key_value." in name:
-            halves = [tensors[name.replace("key_value", half)] for half in ("key", "value")]
-            state[name] = torch.cat(halves)
+        if ".qkv." in name:
+            state[name] = torch.cat([tensors[name.replace("qkv", part)] for part in ("query", "key", "value")])
         else:
             state[name] = tensors[name].reshape(old.shape)
     ours.load_state_dict(state)
@@ -131,11 +131,10 @@ def to_huggingface(model: MaskedAutoencoder, *, mask_ratio: float = 0.75) -> "Vi
 
 
 def _take(tensors: dict[str, Tensor], name: str, shape: torch.Size) -> Tensor:
-    """One of our tensors in the shape that transformers wants; `name` may be a key or a value, half of a matrix here."""
-    if ".attention.key." in name:
-        return tensors[name.replace(".key.", ".key_value.")].chunk(2)[0]
-    if ".attention.value." in name:
-        return tensors[name.replace(".value.", ".key_value.")].chunk(2)[1]
+    """One of our tensors in the shape that transformers wants; `name` may be a third of `qkv` here."""
+    for i, part in enumerate(("query", "key", "value")):
+        if f".attention.{part}." in name:
+            return tensors[name.replace(f".{part}.", ".qkv.")].chunk(3)[i]
     if len(shape) == 4:
         width, channels, rows, columns = shape
         return tensors[name].reshape(width, rows, columns, channels).permute(0, 3, 1, 2)

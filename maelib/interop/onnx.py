@@ -1,7 +1,7 @@
 """To ONNX: the whole way from pixels in [0, 1] to pixels in [0, 1] as one graph with any number of visible patches.
 
-The graph needs no knowledge of the model outside: standardisation and normalised targets are inside. Inputs `patches`
-(1, N, P), `visible` (1, K) and `hidden` (1, M) int64; output `pixels` (1, N, P), every patch as the model predicts it.
+The graph needs no knowledge of the model outside: standardisation and normalised targets are inside. Inputs `images`
+(B, C, H, W), `visible` (B, K) and `hidden` (B, M) int64; output `pixels` (B, C, H, W), every patch as predicted.
 """
 
 import io
@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..loss import patch_statistics
 from ..masking import Masking
 from ..model import MaskedAutoencoder
-from ..patches import gather_tokens
 from ..weights import write_atomically
 
 if TYPE_CHECKING:
@@ -66,45 +64,27 @@ def onnx_bytes(model: MaskedAutoencoder, precision: str = "fp32") -> bytes:
 
 
 class PixelsToPixels(nn.Module):
-    """A model with all that stands around it, as the page needs it: see the module's description."""
-
-    mean: Tensor  # (P,), of each value of a patch
-    std: Tensor
+    """`model.reconstruct` with the indices as inputs; see the module's description."""
 
     def __init__(self, model: MaskedAutoencoder):
         super().__init__()
-        self.model, c = model, model.config
-        pixels = c.patch_dim // c.channels  # a patch holds its pixels one after the other, channels last
-        for name, value in (("mean", c.pixel_mean), ("std", c.pixel_std)):
-            self.register_buffer(name, torch.as_tensor(value).float().expand(c.channels).repeat(pixels))
+        self.model = model
 
-    def forward(self, patches: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
-        model, c = self.model, self.model.config
-        order = torch.cat([visible, hidden], dim=1)  # (1, N)
-        standard = (patches - self.mean) / self.std
-        seen = gather_tokens(standard[0], visible)  # (1, K, P)
-        latents = model.encoder(seen, visible, model.encoder.positions)
-        pred = model.decode(latents, Masking(visible, hidden, order, order), c.grid, everything=True)
-        if c.normalize_targets:  # as in reconstruct_batch: back by what the visible patches have on average
-            centre, scale = patch_statistics(seen)
-            pred = pred * scale.square().mean(1, keepdim=True).sqrt() + centre.mean(1, keepdim=True)
-        pixels = (pred * self.std + self.mean).clamp(0, 1)
-        return torch.zeros_like(patches).scatter(1, order[..., None].expand_as(patches), pixels)
+    def forward(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+        return self.model.reconstruct(images, Masking(visible, hidden))[0]
 
 
 def _trace(model: MaskedAutoencoder) -> bytes:
-    """The float32 graph. K and M of the example are arbitrary: both stay free."""
+    """The float32 graph. B, K and M of the example are arbitrary: all stay free."""
     c, buffer = model.config, io.BytesIO()
-    n = c.grid[0] * c.grid[1]
-    ids = torch.arange(n)[None]
-    example = (torch.rand(1, n, c.patch_dim), ids[:, : n // 2], ids[:, n // 2 :])
+    example = (torch.rand(2, c.channels, *c.hw), *Masking.random(2, c.grid[0] * c.grid[1], 0.5))
     whole = PixelsToPixels(model).cpu().float().eval()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
         torch.onnx.export(
             whole, example, buffer, dynamo=False, opset_version=OPSET,  # type: ignore[arg-type]  # a file is fine
-            input_names=["patches", "visible", "hidden"], output_names=["pixels"],
-            dynamic_axes={"visible": {1: "K"}, "hidden": {1: "M"}},
+            input_names=["images", "visible", "hidden"], output_names=["pixels"],
+            dynamic_axes={"images": {0: "B"}, "visible": {0: "B", 1: "K"}, "hidden": {0: "B", 1: "M"}, "pixels": {0: "B"}},
         )  # fmt: skip
     return buffer.getvalue()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..masking import Masking
 from .config import TrainConfig
 from .distributed import World
 
@@ -68,8 +69,8 @@ class Batches:
         self.steps_per_epoch = self.count // config.batch_size
         self._epoch, self._order = -1, torch.empty(0)
 
-    def micro_batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's share of a step: `accumulate` pairs of images (b, C, H, W) in [0, 1] and noise (b, N)."""
+    def micro_batches(self, step: int) -> Iterator[tuple[Tensor, Masking]]:
+        """This process's share of a step: `accumulate` pairs of images (b, C, H, W) in [0, 1] and their masking."""
         c = self.config
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
@@ -90,7 +91,7 @@ class Batches:
                 images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
             if c.augment != "none":
                 images = torch.where(self.send(flips[mine])[:, None, None, None], images.flip(3), images)
-            yield images, self.send(noise[mine])
+            yield images, Masking.from_noise(self.send(noise[mine]), c.mask_ratio)
 
     def load(self, ids: Tensor) -> Tensor:
         """Pictures by index, on the training device: (b, C, H, W) float32 in [0, 1]."""

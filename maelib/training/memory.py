@@ -1,7 +1,8 @@
 """What a training step needs of a GPU's memory, counted from shapes."""
 
 from ..masking import num_visible
-from ..model import MAEConfig, MaskedAutoencoder
+from ..config import MAEConfig
+from ..model import MaskedAutoencoder
 
 HALF, SINGLE = 2, 4  # bytes of a number
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..model import MAEConfig, MaskedAutoencoder
+from ..config import MAEConfig
+from ..model import MaskedAutoencoder
 from ..weights import save_model
 from .batches import Batches
 from .checkpoint import newest_checkpoint, save_checkpoint
@@ -163,11 +164,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         loss_sum = torch.zeros((), device=self.device)
-        for index, (images, noise) in enumerate(self.batches.micro_batches(self.step)):
+        for index, (images, masking) in enumerate(self.batches.micro_batches(self.step)):
             last = index == c.accumulate - 1
             with nullcontext() if last or self.world.size == 1 else self._forward.no_sync():  # type: ignore[operator]
                 with self.autocast():
-                    loss = self._forward(images, c.mask_ratio, noise).loss / c.accumulate
+                    loss = self._forward(images, masking).loss / c.accumulate
                 self.scaler.scale(loss).backward()
             loss_sum += loss.detach()
         self.scaler.unscale_(self.optimizer)
