@@ -22,7 +22,7 @@ import maelib
 from maelib import MaskedAutoencoder, create_model
 from maelib.datasets import PackedImages, load_dataset
 from maelib.evaluation.probes import LinearProbe, knn_predict, layer_features
-from maelib.training.precision import DTYPES, choose_precision
+from maelib.hardware import DTYPES, choose_precision
 
 
 def labels_of(data: PackedImages) -> np.ndarray:

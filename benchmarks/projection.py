@@ -23,8 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_step import make_step
 
 from maelib import create_model
-from maelib.resources import data_path
-from maelib.training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
+from maelib.files import data_path
+from maelib.training.config import ARTICLE_MODEL, ARTICLE_RECIPE
 
 PEAK, BANDWIDTH = 65e12, 320e9  # of a T4 by its data sheet: operations a second in fp16, bytes a second
 PICTURES = 100_000  # of Tiny ImageNet, an epoch

@@ -24,7 +24,7 @@ import torch
 from result_file import write_result
 
 from maelib import create_model
-from maelib.training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
+from maelib.training.config import ARTICLE_MODEL, ARTICLE_RECIPE
 
 BUS = 10e9  # bytes a second
 ABOUT = (

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from .config import PRESETS, MAEConfig
 from .masking import Masking
 from .model import MAEOutput, MaskedAutoencoder, create_model
+from .renamed import names_the_new
 
 if TYPE_CHECKING:
     from .evaluation import Reconstruction, reconstruct
-    from .weights import load_model as load
-    from .weights import save_model as save
+    from .loading import load
+    from .weights import save
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,17 +19,14 @@ __all__ = [
     "create_model", "load", "reconstruct", "save",
 ]  # fmt: skip
 
+for _name in ("forward", "predict"):
+    setattr(MaskedAutoencoder, _name, names_the_new(getattr(MaskedAutoencoder, _name)))
+
 # What needs more than torch is imported when it is first used.
-_LAZY = {
-    "load": ("weights", "load_model"),
-    "save": ("weights", "save_model"),
-    "reconstruct": ("evaluation", "reconstruct"),
-    "Reconstruction": ("evaluation", "Reconstruction"),
-}
+_LAZY = {"load": "loading", "save": "weights", "reconstruct": "evaluation", "Reconstruction": "evaluation"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'maelib' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    return getattr(import_module(f".{module}", __name__), attribute)
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -10,9 +10,14 @@ from matplotlib.figure import Figure
 
 # Okabe & Ito 2008
 PALETTE = {
-    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7", "sky": "#56B4E9", "yellow": "#E69F00",
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "pink": "#CC79A7",
+    "sky": "#56B4E9",
+    "yellow": "#E69F00",
     "black": "#000000",
-}  # fmt: skip
+}
 STYLE: Any = {
     "figure.facecolor": "white",  # a light card on dark pages
     "figure.dpi": 110,

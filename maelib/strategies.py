@@ -8,10 +8,10 @@ from .masking import Masking
 STRATEGIES = ("random", "block", "grid", "half")
 
 
-def seeded_integers(seed: int, count: int) -> Tensor:
-    """`count` integers of 24 bits from the generator mulberry32, the same in JavaScript: (count,) int64."""
+def seeded_integers(seed: int, count: int, first: int = 0) -> Tensor:
+    """Numbers `first` to `first + count` of the generator mulberry32, 24 bits each, the same in JavaScript: int64."""
     low = 0xFFFFFFFF  # 32-bit arithmetic inside int64: products may wrap, their low 32 bits are right
-    a = (seed + 0x6D2B79F5 * torch.arange(1, count + 1)) & low
+    a = (seed + 0x6D2B79F5 * torch.arange(first + 1, first + count + 1)) & low
     t = ((a ^ (a >> 15)) * (a | 1)) & low
     t = (t ^ (t + (t ^ (t >> 7)) * (t | 61))) & low
     return (t ^ (t >> 14)) >> 8
@@ -39,13 +39,13 @@ def seeded_noise(
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed must be in [0, 2**31), got {seed}")
     n = grid[0] * grid[1]
-    stream = seeded_integers(seed, (first + batch) * n)[first * n :].reshape(batch, n)
+    stream = seeded_integers(seed, batch * n, first * n).reshape(batch, n)
     if strategy == "random":
         return stream / 2**24
     row = torch.arange(grid[0]).repeat_interleave(grid[1])  # (N,)
     column = torch.arange(grid[1]).repeat(grid[0])
     # Four numbers an image steer the strategy; they come from a stream of its own, apart from the ties below.
-    a, b, c, d = seeded_integers(seed + 1, (first + batch) * 4)[first * 4 :].reshape(batch, 4, 1).unbind(1)
+    a, b, c, d = seeded_integers(seed + 1, batch * 4, first * 4).reshape(batch, 4, 1).unbind(1)
     if strategy == "block":
         tall, wide = 2 + c % 3, 2 + d % 3  # sides in the ratio 2:4 to 4:2
         distance = torch.maximum((row - a % grid[0]).abs() * wide, (column - b % grid[1]).abs() * tall)
@@ -68,7 +68,13 @@ def _bayer(row: Tensor, column: Tensor) -> Tensor:
 
 
 def seeded(
-    grid: tuple[int, int], ratio: float = 0.75, seed: int = 0, strategy: str = "random", batch: int = 1, first: int = 0
+    grid: tuple[int, int],
+    ratio: float = 0.75,
+    seed: int = 0,
+    strategy: str = "random",
+    batch: int = 1,
+    first: int = 0,
+    missing: Tensor | None = None,
 ) -> Masking:
-    """Masks number `first` to `first + batch - 1` of a seed and strategy; see `seeded_noise`."""
-    return Masking.from_noise(seeded_noise(grid, seed, strategy, batch, first), ratio)
+    """Masks number `first` to `first + batch - 1` of a seed and strategy; see `seeded_noise` and `Masking.from_noise`."""
+    return Masking.from_noise(seeded_noise(grid, seed, strategy, batch, first), ratio, missing)

@@ -1,75 +1,74 @@
-"""Trained weights: one safetensors file with the configuration in its metadata."""
+"""Trained weights: one safetensors file with the configuration, and what else belongs to a model, in its metadata."""
 
+import hashlib
 import json
-import os
-import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from .config import MAEConfig
+from .files import data_path, write_atomically
 from .model import MaskedAutoencoder
 from .positions import resample_positions
-from .resources import data_path
 
 METADATA, FORMAT = "maelib", 2
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment, crash or kill, the old or the new content is there, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def shipped_weights() -> list[str]:
-    """Names of the trained models that come with the project; `load` takes them."""
+    """Names of the trained models that come with the project; `maelib.load` takes them."""
     return sorted(path.stem for path in data_path("weights").glob("*.safetensors"))
 
 
-def save_model(model: MaskedAutoencoder, path: str | Path, dtype: torch.dtype | None = None) -> Path:
-    """Write weights and configuration to a safetensors file, atomically.
+def save(
+    model: MaskedAutoencoder,
+    path: str | Path,
+    dtype: torch.dtype | None = None,
+    *,
+    step: int | None = None,
+    classes: Sequence[str] = (),
+    value_range: tuple[float, float] | None = None,
+) -> Path:
+    """Write weights, configuration and a checksum to a safetensors file, atomically; returns its path.
 
-    `dtype` stores floating-point tensors in another precision, such as torch.float16 at half the size.
+    `dtype` stores floating-point tensors in another precision, such as torch.float16 at half the size. `step` says how
+    long it was trained; `classes` and `value_range` are those of its data: names, and the source values that became 0
+    and 1.
     """
     tensors = {}
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None)
         tensors[name] = tensor.contiguous()
-    about = json.dumps({"format": FORMAT, "config": asdict(model.config)}, sort_keys=True)
-    write_atomically(Path(path), save(tensors, {METADATA: about}))  # one entry: the same weights give the same bytes
+    about = {"format": FORMAT, "config": asdict(model.config), "sha256": checksum(tensors)}
+    about |= {"step": step, "classes": list(classes), "range": value_range}
+    # One entry: the same weights give the same bytes.
+    write_atomically(Path(path), to_bytes(tensors, {METADATA: json.dumps(about, sort_keys=True)}))
     return Path(path)
 
 
-def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> MaskedAutoencoder:
-    """A trained model in float32, from a file or by the name of one that ships with the project.
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, kinds, shapes and bytes of tensors on the CPU."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def read(path: str | Path) -> tuple[MaskedAutoencoder, dict[str, Any]]:
+    """A model in float32 from a file that `save` wrote, and what stands beside it: `step`, `classes`, `range`.
 
     Raises
     ------
-    FileNotFoundError
-        Neither a file nor a shipped name; the message lists the names.
     ValueError
-        The file is damaged, is no safetensors file, or was not written by `maelib.save`.
+        The file is damaged, is no safetensors file, or was not written by `save`.
     """
-    path = Path(path_or_name)
-    if not path.is_file():
-        if str(path_or_name) not in shipped_weights():
-            names = ", ".join(shipped_weights()) or "none"
-            raise FileNotFoundError(f"no weights {str(path_or_name)!r}: neither a file nor shipped ({names})")
-        path = data_path(f"weights/{path_or_name}.safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -83,18 +82,24 @@ def load_model(path_or_name: str | Path, device: str | torch.device = "cpu") -> 
     try:
         about = json.loads(metadata[METADATA])
         if about["format"] not in (1, FORMAT):
-            raise ValueError(f"format {about['format']}, this version of maelib reads {FORMAT}")
-        model = MaskedAutoencoder(MAEConfig(**about["config"]))
-        if about["format"] == 1:
-            state = from_format_1(state, model.config)
-        model.load_state_dict(state)
+            raise ValueError(f"format {about['format']}, this version of maelib reads 1 and {FORMAT}")
+        if about["format"] == FORMAT and about["sha256"] != checksum(state):
+            raise ValueError("the checksum differs: the file is damaged")
+        model = restored(MAEConfig(**about["config"]), state, about["format"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: weights and configuration do not belong together ({reason})") from error
-    return model.to(device).eval()
+    return model, {key: about.get(key) for key in ("step", "classes", "range")}
 
 
-def from_format_1(state: dict[str, Tensor], config: MAEConfig) -> dict[str, Tensor]:
+def restored(config: MAEConfig, state: Mapping[str, Tensor], file_format: int = FORMAT) -> MaskedAutoencoder:
+    """A model in float32 and evaluation mode from its configuration and tensors, those of format 1 converted."""
+    model = MaskedAutoencoder(config)
+    model.load_state_dict(from_format_1(state, config) if file_format == 1 else state)
+    return model.eval()
+
+
+def from_format_1(state: Mapping[str, Tensor], config: MAEConfig) -> dict[str, Tensor]:
     """Join query and key_value of every self-attention; cross-attention keeps them apart."""
     new: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -108,7 +113,7 @@ def from_format_1(state: dict[str, Tensor], config: MAEConfig) -> dict[str, Tens
 
 
 def resized(model: MaskedAutoencoder, image_size: int | tuple[int, int]) -> MaskedAutoencoder:
-    """The same weights for images of another size, their positions resampled."""
+    """The same weights for images of another size (pixels, or height and width), their positions resampled in 2-D."""
     made = MaskedAutoencoder(replace(model.config, image_size=image_size)).train(model.training)
     state = model.state_dict()
     for name in ("encoder.positions", "decoder.positions"):

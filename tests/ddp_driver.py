@@ -7,9 +7,9 @@ import torch
 
 from maelib import MAEConfig, MaskedAutoencoder
 from maelib.training import TrainConfig, Trainer
-from maelib.training.distributed import join_world, leave_world
+from maelib.training.distributed import init_distributed, shutdown_distributed
 
-world, device = join_world("cpu")
+world, device = init_distributed("cpu")
 torch.manual_seed(0)
 model = MaskedAutoencoder(
     MAEConfig(
@@ -19,4 +19,4 @@ model = MaskedAutoencoder(
 images = np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8)
 config = TrainConfig(epochs=4, batch_size=16, accumulate=2, base_lr=0.02, log_every=1, augment="crop", precision="fp32")
 Trainer(model, images, config, sys.argv[1], world=world, device=device).train()
-leave_world()
+shutdown_distributed()

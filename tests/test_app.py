@@ -65,7 +65,7 @@ def test_first_page_shows_the_explorers_own_result():
 
 def test_links_go_to_the_book():
     address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Documentation"]
-    from maelib.app_text import BOOK
+    from maelib.app.text import BOOK
 
     assert address == BOOK
 
@@ -251,7 +251,7 @@ def test_report_holds_what_is_shown():
 
 
 def test_markdown_from_elsewhere_stands_for_itself():
-    from maelib.app_text import plain
+    from maelib.app.text import plain
 
     text = plain("a *b* [c](http://x) <i> $x$ `d` :red[e] | ~f~ #g")
     assert not re.search(r"(?<!\\)[*\[\]<>$`|~#]", text)

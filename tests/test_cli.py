@@ -111,13 +111,13 @@ def test_the_record_of_a_run_that_began_with_trained_weights_counts_both(run_fol
     assert main(["evaluate", out, *score, str(second)]) == 0
     assert main(["evaluate", out, *score, str(joined), "--before", str(first)]) == 0
     one, two, both = (json.loads(path.read_text()) for path in (first, second, joined))
-    assert "legs" not in two
+    assert "stages" not in two
     for key in ("images_seen", "epochs"):
         assert both[key] == one[key] + two[key]
     steps = [point["step"] for point in both["curve"]]
     assert steps == sorted(set(steps))
     assert steps[-1] * 10 == both["images_seen"]
-    assert [leg["images_seen"] for leg in both["legs"]] == [one["images_seen"], two["images_seen"]]
+    assert [leg["images_seen"] for leg in both["stages"]] == [one["images_seen"], two["images_seen"]]
     assert both["metrics"] == two["metrics"]
     capsys.readouterr()
     assert main(["evaluate", str(run_folder), *score, str(joined), "--before", str(second)]) == 1
@@ -142,7 +142,7 @@ def test_reconstruct_writes_a_picture_and_prints_the_figures(run_folder, tmp_pat
     assert "75% hidden" in text
     assert Image.open(out).height > 300
     model = maelib.load(weights)
-    expected = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"), strategy="block").metrics()
+    expected = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"), strategy="block").scores()
     assert f"{expected['masked']['psnr']:.2f} dB" in text
 
 

@@ -11,7 +11,7 @@ import pytest
 from datasets_helpers import make_tiny_imagenet, write_picture, zip_folder
 from PIL import Image
 
-from maelib.datasets import DatasetError, load_dataset, loading, read_picture, sample_path, samples
+from maelib.datasets import DatasetError, load_dataset, loading, read_image, sample_path, samples
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_it_is_found_by_content(alone: Path, place: str, zipped: bool):
     source = find(alone / "cache")
     assert source.origin.resolve() == root
     assert len(source.members) == 3
-    assert read_picture(source.read(2)).size == (64, 64)
+    assert read_image(source.read(2)).size == (64, 64)
 
 
 def test_the_search_has_a_bound(alone: Path, monkeypatch: pytest.MonkeyPatch):
@@ -180,7 +180,7 @@ def test_the_samples_are_a_data_set(alone: Path):
     data = load_dataset("samples", "val", size=96, cache=alone / "cache")
     assert (data.name, data.labels, data.classes) == ("samples", None, [])
     assert data.images.shape == (len(samples()), 96, 96, 3)
-    square = read_picture(sample_path("astronaut")).resize((96, 96), Image.Resampling.BICUBIC)
+    square = read_image(sample_path("astronaut")).resize((96, 96), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(data.images[samples().index("astronaut")], np.asarray(square))
 
 

@@ -8,7 +8,7 @@ import pytest
 from datasets_helpers import listing, load, make_tiny_imagenet, packed_folder, write_photos, write_picture, zip_folder
 from PIL import Image
 
-from maelib.datasets import DatasetError, fit_square, packed
+from maelib.datasets import DatasetError, resize_crop_square, packed
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_other_sizes_are_fitted(photos: Path, tmp_path: Path):
     assert data.size == 24
     assert len(data) == 38
     found = {image.tobytes() for image in data.images}
-    made = {np.asarray(fit_square(Image.open(path), 24)).tobytes() for path in photos.rglob("*.png")}
+    made = {np.asarray(resize_crop_square(Image.open(path), 24)).tobytes() for path in photos.rglob("*.png")}
     assert found < made
 
 

@@ -11,7 +11,7 @@ import torch
 from datasets_helpers import encoded, make_picture
 from PIL import Image, ImageOps
 
-from maelib.datasets import PictureError, read_picture
+from maelib.datasets import ImageError, read_image
 
 # What the EXIF orientation says has been done to the picture, undone with numpy.
 UPRIGHT = {
@@ -27,7 +27,7 @@ UPRIGHT = {
 
 
 def pixels(source: object, **options: int) -> np.ndarray:
-    picture = read_picture(source, **options)
+    picture = read_image(source, **options)
     assert picture.mode == "RGB"
     return np.asarray(picture)
 
@@ -187,21 +187,21 @@ NO_PICTURES = {
 @pytest.mark.parametrize("case", NO_PICTURES)
 def test_what_is_no_picture_is_refused_with_a_reason(case: str):
     source, message = NO_PICTURES[case]
-    with pytest.raises(PictureError, match=message):
-        read_picture(source)
+    with pytest.raises(ImageError, match=message):
+        read_image(source)
 
 
 def test_errors_name_the_file(tmp_path):
     for name, content in {"empty.png": b"", "text.png": b"hello", "cut.png": encoded(make_picture())[:200]}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(PictureError, match=name):
-            read_picture(tmp_path / name)
-        with (tmp_path / name).open("rb") as file, pytest.raises(PictureError, match=name):
-            read_picture(file)
-    with pytest.raises(PictureError, match="folder"):
-        read_picture(tmp_path)
+        with pytest.raises(ImageError, match=name):
+            read_image(tmp_path / name)
+        with (tmp_path / name).open("rb") as file, pytest.raises(ImageError, match=name):
+            read_image(file)
+    with pytest.raises(ImageError, match="folder"):
+        read_image(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
-        read_picture(tmp_path / "absent.png")
+        read_image(tmp_path / "absent.png")
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -214,13 +214,13 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [10_001, 13_000, 60_000])
 def test_huge_pictures_are_refused_by_their_header(side: int):
-    with pytest.raises(PictureError, match=f"{side} x {side}|pixels"):
-        read_picture(png_header(side, side))
+    with pytest.raises(ImageError, match=f"{side} x {side}|pixels"):
+        read_image(png_header(side, side))
 
 
 def test_the_limit_of_pixels_is_exact():
     data = encoded(make_picture(10, 20))
-    assert read_picture(data, max_pixels=200).size == (10, 20)
+    assert read_image(data, max_pixels=200).size == (10, 20)
     for source in (data, make_picture(10, 20), np.zeros((20, 10), np.uint8)):
-        with pytest.raises(PictureError, match="10 x 20 pixels, more than 199"):
-            read_picture(source, max_pixels=199)
+        with pytest.raises(ImageError, match="10 x 20 pixels, more than 199"):
+            read_image(source, max_pixels=199)

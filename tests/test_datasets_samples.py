@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maelib.datasets import fit, fit_square, read_picture, sample_path, samples
-from maelib.resources import data_path
+from maelib.datasets import resize_crop, resize_crop_square, read_image, sample_path, samples
+from maelib.files import data_path
 
 
 @settings(max_examples=50, deadline=None)
 @given(width=st.integers(1, 90), height=st.integers(1, 90), size=st.integers(1, 40))
 def test_fit_square_has_its_size_and_stays_centred(width: int, height: int, size: int):
     picture = make_picture(width, height)
-    got = fit_square(picture, size)
+    got = resize_crop_square(picture, size)
     assert got.size == (size, size)
-    mirrored = fit_square(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), size)
+    mirrored = resize_crop_square(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), size)
     difference = np.asarray(got).astype(int) - np.asarray(mirrored)[:, ::-1]
     assert np.abs(difference).max() <= 1  # rounding
 
@@ -29,9 +29,9 @@ def test_fit_square_is_resize_then_centre_crop(width: int, height: int, size: in
     resized = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
     left, top = (resized.width - size) // 2, (resized.height - size) // 2
     expected = np.asarray(resized.crop((left, top, left + size, top + size))).astype(int)
-    inner = np.abs(np.asarray(fit_square(picture, size)) - expected)[2:-2, 2:-2]  # the cut edge has other neighbours
+    inner = np.abs(np.asarray(resize_crop_square(picture, size)) - expected)[2:-2, 2:-2]  # the cut edge has other neighbours
     assert inner.max() <= 1
-    assert fit(picture, 10, 20).size == (20, 10)
+    assert resize_crop(picture, 10, 20).size == (20, 10)
 
 
 def test_the_samples_are_small_documented_photographs():
@@ -40,7 +40,7 @@ def test_the_samples_are_small_documented_photographs():
     assert "chelsea" in names
     readme = data_path("samples/README.md").read_text()
     for name in names:
-        picture = read_picture(sample_path(name))
+        picture = read_image(sample_path(name))
         assert max(picture.size) <= 512
         assert np.asarray(picture).std() > 10
         assert sample_path(name).name in readme

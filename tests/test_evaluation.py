@@ -9,7 +9,7 @@ from conftest import SMALL
 
 import maelib
 from maelib import MaskedAutoencoder
-from maelib.datasets import fit, load_dataset, read_picture, sample_path
+from maelib.datasets import resize_crop, load_dataset, read_image, sample_path
 from maelib.evaluation import (
     FILLS,
     evaluate,
@@ -50,7 +50,7 @@ def test_psnr_is_the_formula():
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
 def test_pasting_gives_away_exactly_the_share_of_the_visible(small_model, pictures, ratio):
     for seed, picture in enumerate(pictures[:5]):
-        metrics = reconstruct(small_model, picture, ratio, seed).metrics()
+        metrics = reconstruct(small_model, picture, ratio, seed).scores()
         gift = metrics["pasted"]["psnr"] - metrics["masked"]["psnr"]
         assert gift == pytest.approx(-10 * np.log10(ratio), abs=1e-4)
 
@@ -97,7 +97,7 @@ def test_figures_do_not_depend_on_the_batch_size_and_agree_with_one_picture(smal
     for protocol in one:
         assert one[protocol]["psnr"] == pytest.approx(many[protocol]["psnr"], abs=1e-5)
     single = evaluate(small_model, pictures, n=1, seed=5, progress=False)
-    metrics = reconstruct(small_model, pictures[0], seed=5).metrics()
+    metrics = reconstruct(small_model, pictures[0], seed=5).scores()
     assert single["masked"]["psnr"] == pytest.approx(metrics["masked"]["psnr"], abs=1e-4)
     assert single["pasted"]["ssim"] == pytest.approx(metrics["pasted"]["ssim"], abs=1e-5)
     assert single["pasted"] | {"psnr": 0, "ssim": 0} == {"psnr": 0, "ssim": 0, "n": 1, "mask_ratio": 0.75, "seed": 5}
@@ -120,7 +120,7 @@ def test_a_mask_by_hand(small_model, pictures):
         assert np.array_equal(reconstruct(small_model, pictures[0], mask=given).mask, mask)
     nothing = reconstruct(small_model, pictures[0], mask=np.zeros((4, 4), bool))
     assert np.array_equal(nothing.pasted, nothing.original)
-    assert nothing.metrics() == {"pasted": {"psnr": 100.0, "ssim": pytest.approx(1), "mask_ratio": 0.0}}
+    assert nothing.scores() == {"pasted": {"psnr": 100.0, "ssim": pytest.approx(1), "mask_ratio": 0.0}}
     with pytest.raises(ValueError, match=r"the mask must have 4 x 4 patches, got shape \(3, 3\)"):
         reconstruct(small_model, pictures[0], mask=np.ones((3, 3), bool))
     with pytest.raises(ValueError, match="at least one must stay visible"):
@@ -147,7 +147,7 @@ def test_article_protocol_is_for_its_models_only(small_model, pictures):
         evaluate(small_model, pictures, ["article"])
     model = MaskedAutoencoder(replace(SMALL, image_size=224, patch_size=56, normalize_targets=True))
     assert set(evaluate(model, pictures, n=2, progress=False)) == {"article", "pasted", "masked"}
-    metrics = reconstruct(model, pictures[0]).metrics()
+    metrics = reconstruct(model, pictures[0]).scores()
     assert metrics["article"]["psnr"] != metrics["pasted"]["psnr"]
 
 
@@ -203,7 +203,7 @@ def test_diffusion_is_the_solution_of_laplaces_equation():
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import spsolve
 
-    image = torch.from_numpy(np.array(fit(read_picture(sample_path("chelsea")), 32, 32))).permute(2, 0, 1)[None] / 255
+    image = torch.from_numpy(np.array(resize_crop(read_image(sample_path("chelsea")), 32, 32))).permute(2, 0, 1)[None] / 255
     hidden = ~pixel_mask(split_by_noise(seeded_noise((8, 8), 3), 16).mask, (8, 8), 4)[0, 0].bool().numpy()
     number = np.cumsum(hidden).reshape(hidden.shape) - 1
     entries, known = [], np.zeros((hidden.sum(), 3))
@@ -276,5 +276,5 @@ def test_a_sheet_shows_each_picture_as_it_was_scored(small_model, pictures, monk
     assert (len(typical), len(worst)) == (3, 2)
     for (label, reconstruction), i in zip(worst, figures.argsort(), strict=False):
         assert label == f"no. {i}: {figures[i]:.1f} dB"
-        assert reconstruction.metrics()["masked"]["psnr"] == pytest.approx(figures[i], abs=1e-3)
+        assert reconstruction.scores()["masked"]["psnr"] == pytest.approx(figures[i], abs=1e-3)
         assert np.array_equal(reconstruction.original, pictures[i].astype(np.float32) / 255)

@@ -24,7 +24,7 @@ FRAMES = [name for name in explorers.__all__ if name != "ReconstructionExplorer"
 def same(a, b) -> bool:
     return (
         a.text == b.text
-        and a.numbers == b.numbers
+        and a.scores == b.scores
         and all(np.array_equal(a.pictures[role], b.pictures[role]) for role in a.pictures)
     )
 
@@ -83,7 +83,7 @@ def test_the_scene_is_what_the_package_reconstructs(strategy):
     assert np.array_equal(r.mask, expected.mask)
     np.testing.assert_allclose(r.raw, expected.raw, atol=1e-6)
     found = scene.figures(r)
-    assert found["model"] == r.metrics()
+    assert found["model"] == r.scores()
     views = scene.views(r)
     assert views.keys() == set(scene.VIEWS)
     visible = ~r.hidden
@@ -118,7 +118,7 @@ def test_a_mask_by_hand_hides_its_squares():
 def test_nothing_hidden_has_no_figure_of_hidden_pixels():
     explorer = ReconstructionExplorer()
     explorer.choose({"ratio": 0})
-    assert explorer.render(explorer.state()).numbers["model_masked_psnr"] is None
+    assert explorer.render(explorer.state()).scores["model_masked_psnr"] is None
     assert "0 of 256" in explorer.text.value
 
 

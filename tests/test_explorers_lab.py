@@ -106,7 +106,7 @@ def test_a_slider_moves_the_picture_and_the_newest_state_wins(page):
         page.keyboard.press("ArrowLeft")
     wait_for(page, f"{256 - int(256 * 0.4)} of 256 patches")
     assert page.locator(PICTURE).get_attribute("src") != before
-    expected = scene.reconstruction_of(scene.embedded_model(), {"ratio": 60}).metrics()["masked"]["psnr"]
+    expected = scene.reconstruction_of(scene.embedded_model(), {"ratio": 60}).scores()["masked"]["psnr"]
     assert f"{expected:.2f} dB" in figures(page)
 
 

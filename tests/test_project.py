@@ -90,7 +90,7 @@ import maelib, maelib.datasets
 assert "site-packages" in maelib.__file__ and "EMPTY" in maelib.__file__, maelib.__file__
 model = maelib.load("mae_tiny_patch4_64")
 result = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"))
-print(result.metrics()["masked"]["psnr"])
+print(result.scores()["masked"]["psnr"])
 """
 
 
@@ -109,7 +109,7 @@ def test_the_wheel_works_in_an_empty_environment_offline(wheel, tmp_path):
     done = subprocess.run([python, "-c", OFFLINE], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = maelib.reconstruct(maelib.load("mae_tiny_patch4_64"), maelib.datasets.sample_path("chelsea"))
-    assert float(done.stdout) == pytest.approx(expected.metrics()["masked"]["psnr"], abs=1e-3)
+    assert float(done.stdout) == pytest.approx(expected.scores()["masked"]["psnr"], abs=1e-3)
 
 
 # -- notebooks ---------------------------------------------------------------------------------------------------------

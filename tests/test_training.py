@@ -19,8 +19,8 @@ from maelib.training.batches import Batches, crop, draw_crops, generator
 from maelib.training.checkpoint import newest_checkpoint
 from maelib.training.distributed import World
 from maelib.training.optimizer import make_optimizer, parameter_groups
-from maelib.training.precision import choose_precision
-from maelib.training.schedule import learning_rate
+from maelib.hardware import choose_precision
+from maelib.training.optimizer import learning_rate
 
 CPU = torch.device("cpu")
 QUICK = TrainConfig(epochs=2, batch_size=16, base_lr=0.05, log_every=1, precision="fp32")

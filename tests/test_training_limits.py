@@ -19,8 +19,8 @@ from maelib.cli import main
 from maelib.training import Stopped, TimeLimitReached, TrainConfig, Trainer, stopping
 from maelib.training.distributed import World
 from maelib.training.memory import step_memory
-from maelib.training.run import earlier_run
-from maelib.training.stopping import AGREE_EVERY, Interruptions
+from maelib.training.run_folder import earlier_run
+from maelib.training.interrupts import AGREE_EVERY, Interrupts
 
 RECIPE = TrainConfig(epochs=4, batch_size=16, base_lr=0.02, log_every=1, precision="fp32", sample_epochs=0)
 CPU = torch.device("cpu")
@@ -130,7 +130,7 @@ class Pair(World):
 
 def test_processes_save_and_stop_together_or_not_at_all(clock):
     pair = Pair(size=2)
-    asked = Interruptions(1.0, 10.0, pair, CPU)
+    asked = Interrupts(1.0, 10.0, pair, CPU)
     clock[0] = 61
     assert asked.after_step(AGREE_EVERY - 1, False) == (False, None), "due here, but the other has not been asked"
     assert asked.after_step(AGREE_EVERY, False) == (True, None)
@@ -142,7 +142,7 @@ def test_processes_save_and_stop_together_or_not_at_all(clock):
 
 
 def test_alone_a_run_answers_after_every_step(clock):
-    with Interruptions(0, None, World(), CPU) as asked:
+    with Interrupts(0, None, World(), CPU) as asked:
         clock[0] = 1e9
         assert asked.after_step(1, False) == (False, None), "no limit, and no checkpoints by the clock"
         os.kill(os.getpid(), signal.SIGTERM)

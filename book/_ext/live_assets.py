@@ -195,7 +195,7 @@ def _script_sources() -> list[Path]:
 
 def _model_sources() -> list[Path]:
     """The weights, the pictures, and all code that a frame goes through."""
-    from maelib.resources import data_path
+    from maelib.files import data_path
 
     data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"

@@ -113,7 +113,7 @@ def scores(record: Record) -> str:
 def about(record: Record) -> str:
     """What a reader needs to judge, or to repeat, a run."""
     first = next(iter(record["metrics"].values()))
-    legs = record.get("legs", [record])
+    legs = record.get("stages", [record])
     trained = "; then from these weights again, with a warm-up and a cosine of its own: ".join(map(leg, legs))
     return (
         f"Trained on {record['dataset']} for {record['epochs']:g} epochs ({record['images_seen']:,} pictures seen), "

@@ -7,13 +7,14 @@ A module has the name of its command, a one-line `HELP`, `EXAMPLES` (shown below
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
 from . import app, data, evaluate, export, info, reconstruct, train
-from .common import HelpFormatter, Parser, UsageError, load_any, one_line
+from .common import HelpFormatter, Parser, UsageError, error_line
 
-__all__ = ["COMMANDS", "UsageError", "build_parser", "load_any", "main"]
+__all__ = ["COMMANDS", "UsageError", "build_parser", "main"]
 
 COMMANDS = (data, train, evaluate, reconstruct, export, app, info)
 EPILOG = """examples:
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"maelib: {message}", file=sys.stderr)
+            args.run(args)
         if sys.stdout:  # None where the caller has closed it
             sys.stdout.flush()  # a full disk or a reader that has left shows here, not at exit
     except KeyboardInterrupt:
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # one line for people; --debug shows where it came from
         if args.debug:
             raise
-        text = one_line(error)
+        text = error_line(error)
         print(f"maelib: {'usage: ' if isinstance(error, UsageError) else ''}{text}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
@@ -57,19 +60,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
     parser = Parser(
-        prog="maelib", description="Masked autoencoders from scratch: train, measure, reconstruct.", epilog=EPILOG,
+        prog="maelib",
+        description="Masked autoencoders from scratch: train, measure, reconstruct.",
+        epilog=EPILOG,
         formatter_class=HelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--version", action="version", version=f"maelib {__version__}")
     common = Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         sub = commands.add_parser(
-            module.__name__.rpartition(".")[2], help=module.HELP,
-            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.", epilog=f"examples:\n{module.EXAMPLES}",
-            parents=[common], formatter_class=HelpFormatter,
-        )  # fmt: skip
+            module.__name__.rpartition(".")[2],
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            parents=[common],
+            formatter_class=HelpFormatter,
+        )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser

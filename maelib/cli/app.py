@@ -26,12 +26,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for every network")
     parser.add_argument("--port", type=_port, default=8501, help="port to listen at")
-    parser.add_argument("--model", action="append", default=[], metavar="MODEL",
-                        help="a run folder or file of weights to offer as well; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a run folder or file of weights to offer as well; may be repeated",
+    )
     parser.add_argument("--max-mb", type=float, default=40.0, help="largest upload, in millions of bytes")
     parser.add_argument("--max-megapixels", type=float, default=64.0, help="largest upload, in millions of pixels")
-    parser.add_argument("--paths", choices=["on", "off"], default=None,
-                        help="whether visitors may name a checkpoint on this machine; on where --host is this machine")  # fmt: skip
+    parser.add_argument(
+        "--paths",
+        choices=["on", "off"],
+        default=None,
+        help="whether visitors may name a checkpoint on this machine; on where --host is this machine",
+    )
     parser.add_argument(
         "--base-path", default="", metavar="PATH", help="path below which a proxy serves it, such as mae"
     )
@@ -39,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ..serving import Settings, open_model
+    from ..app.settings import Settings, open_model
 
     if find_spec("streamlit") is None:
         raise RuntimeError("the application needs streamlit: pip install 'maelib[app]', or pip install streamlit")
@@ -52,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     for model in models:
         open_model(model)  # a sentence now, and not in a visitor's page
     _check_address(args.host, args.port)
-    script = Path(__file__).resolve().parent.parent / "app.py"
+    script = Path(__file__).resolve().parent.parent / "app" / "page.py"
     options = {
         "server.address": args.host,
         "server.port": args.port,

@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..model import MaskedAutoencoder
-
 
 class UsageError(Exception):
     """The command was called in a way that cannot work."""
@@ -50,19 +48,7 @@ def load_data(args: argparse.Namespace, split: str, size: int) -> Any:
     return load_dataset(args.data, split, size=size, cache=args.cache)
 
 
-def load_any(name: str) -> MaskedAutoencoder:
-    """A trained model from a run folder, a file of weights, or by a shipped name."""
-    from ..weights import load_model
-
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "model.safetensors").exists():
-            raise FileNotFoundError(f"{folder} holds no model.safetensors: let its training end (--resume auto)")
-        return load_model(folder / "model.safetensors")
-    return load_model(name)
-
-
-def one_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An error in one line, an operating system's with the file first and without its number."""
     if isinstance(error, OSError) and error.strerror:
         place = error.filename2 or error.filename

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .common import UsageError, add_data, device, load_any, load_data, picture_file, positive, print_scores, ratio
+from .common import UsageError, add_data, device, load_data, picture_file, positive, print_scores, ratio
 
 HELP = "PSNR and SSIM of a model, by protocol"
 EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
@@ -24,25 +24,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=positive, default=64, help="pictures at a time; does not change the figures"
     )
-    parser.add_argument("--protocols", nargs="+", default=None, metavar="NAME",
-                        help="article, pasted, masked; all that apply if left out")  # fmt: skip
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        default=None,
+        metavar="NAME",
+        help="article, pasted, masked; all that apply if left out",
+    )
     parser.add_argument("--baselines", action="store_true", help="also measure the fills that learn nothing")
     parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     parser.add_argument(
         "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
     )
-    parser.add_argument("--sheet", type=picture_file, default=None, metavar="PNG",
-                        help="draw ten typical pictures and the five worst there")  # fmt: skip
-    parser.add_argument("--before", type=Path, default=None, metavar="RECORD",
-                        help="with --json: the record of the run whose weights this one began with (train --init); "
-                             "the new record counts both")  # fmt: skip
+    parser.add_argument(
+        "--sheet",
+        type=picture_file,
+        default=None,
+        metavar="PNG",
+        help="draw ten typical pictures and the five worst there",
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        default=None,
+        metavar="RECORD",
+        help="with --json: the record of the run whose weights this one began with (train --init); "
+        "the new record counts both",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     from ..evaluation import evaluate_baselines, example_sheet, mean_scores, score_pictures
     from ..evaluation.record import read_record, run_record
-    from ..training.distributed import join_world
-    from ..weights import write_atomically
+    from ..files import write_atomically
+    from ..loading import load
+    from ..training.distributed import init_distributed
 
     if args.sheet and args.protocols and "masked" not in args.protocols:
         raise UsageError(
@@ -54,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--before {args.before} needs a run folder and --json")
     if args.json and folder.is_dir():  # before the pictures are scored: what is wrong with it should be said at once
         record = run_record(folder, {}, {}, read_record(args.before) if args.before else None)
-    model = load_any(args.model).to(join_world(args.device)[1])
+    model = load(args.model).to(init_distributed(args.device)[1])
     c = model.config
     packed = load_data(args, args.split, args.size or 64)
     common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}

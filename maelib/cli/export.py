@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .common import UsageError, load_any
+from .common import UsageError
 
 HELP = "write a model for another program: ONNX"
 EXAMPLES = """  maelib export onnx                                      the shipped model, into mae_tiny_patch4_64.onnx
@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from ..interop.onnx import export_onnx
+    from ..loading import load
 
     out = args.out or Path(f"{Path(args.model).stem}.onnx")
     if out.suffix != ".onnx":
         raise UsageError(f"--out must end in .onnx, got {out}")
-    path = export_onnx(load_any(args.model), out, args.precision)
+    path = export_onnx(load(args.model), out, args.precision)
     print(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB, {args.precision}")

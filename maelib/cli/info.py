@@ -2,11 +2,11 @@
 
 import argparse
 from dataclasses import fields
+from typing import Any
 
 from .. import __version__
 from ..config import PRESETS, MAEConfig
 from ..model import MaskedAutoencoder
-from .common import load_any
 
 HELP = "this installation and its models, or one model in detail"
 EXAMPLES = """  maelib info                          versions, hardware, presets, shipped weights
@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from ..hardware import describe_hardware, describe_software
+    from ..loading import load_with_about
     from ..weights import shipped_weights
 
     if args.model is None:
@@ -32,11 +33,15 @@ def run(args: argparse.Namespace) -> None:
     if args.model in PRESETS and args.model not in shipped_weights():
         with torch.device("meta"):
             model = MaskedAutoencoder(PRESETS[args.model])
+        about: dict[str, Any] = {}
     else:
-        model = load_any(args.model)
+        model, about = load_with_about(args.model)
     for field in fields(MAEConfig):
         print(f"{field.name:18} {getattr(model.config, field.name)}")
     for name, part in (("encoder", model.encoder), ("decoder", model.decoder), ("whole model", model)):
         trainable = sum(p.numel() for p in part.parameters())
         fixed = sum(b.numel() for b in part.buffers())
         print(f"{name:18} {trainable + fixed:,} numbers, {trainable:,} of them trainable, {fixed:,} fixed positions")
+    for key, value in about.items():
+        if value:
+            print(f"{key:18} {value}")

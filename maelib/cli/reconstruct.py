@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..strategies import STRATEGIES
-from .common import load_any, picture_file, ratio
+from .common import picture_file, ratio
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
@@ -27,13 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..datasets import sample_path, samples
     from ..evaluation import reconstruct
+    from ..loading import load
 
     named = not Path(args.picture).exists() and args.picture in samples()
     picture = sample_path(args.picture) if named else args.picture
-    result = reconstruct(load_any(args.model), picture, args.mask_ratio, args.seed, strategy=args.strategy)
+    result = reconstruct(load(args.model), picture, args.mask_ratio, args.seed, strategy=args.strategy)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     result.panel().save(args.out)
-    for name, figures in result.metrics().items():
-        similarity = f", SSIM {figures['ssim']:.4f}" if "ssim" in figures else ""
-        print(f"{name}: PSNR {figures['psnr']:.2f} dB{similarity} ({figures['mask_ratio']:.0%} hidden)")
+    for name, measured in result.scores().items():
+        similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""
+        print(f"{name}: PSNR {measured['psnr']:.2f} dB{similarity} ({measured['mask_ratio']:.0%} hidden)")
     print(f"picture: {args.out}")

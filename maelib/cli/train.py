@@ -9,9 +9,8 @@ from typing import Any
 
 from ..config import PRESETS, MAEConfig
 from ..model import MaskedAutoencoder
-from ..training.config import AUGMENTATIONS, PRECISIONS, TrainConfig
-from ..training.recipes import ARTICLE_MODEL, ARTICLE_RECIPE
-from .common import UsageError, add_data, device, load_any, load_data, print_scores
+from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
+from .common import UsageError, add_data, device, load_data, print_scores
 
 HELP = "train a masked autoencoder; ends with a picture and its figures"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -46,27 +45,47 @@ MINUTE_REPEATS = 3600  # each shipped picture, cropped anew each time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/mae"), help="run folder")
-    parser.add_argument("--model", default=None,
-                        help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out")  # fmt: skip
+    parser.add_argument(
+        "--model", default=None, help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
                        help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
-    parser.add_argument("--init", default=None, metavar="WEIGHTS",
-                        help="begin with a trained model, a run folder, a file or a shipped name, instead of random weights; "
-                             "its shape comes with it")  # fmt: skip
+    parser.add_argument(
+        "--init",
+        default=None,
+        metavar="WEIGHTS",
+        help="begin with a trained model, a run folder, a file or a shipped name, instead of random weights; "
+        "its shape comes with it",
+    )
     parser.add_argument(
         "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
     )
-    parser.add_argument("--resume-from", type=Path, default=None, metavar="FOLDER",
-                        help="with --resume auto and no run in --out yet: take over the one below this folder")  # fmt: skip
-    parser.add_argument("--max-minutes", type=float, default=None,
-                        help="save and stop after so many minutes of training; no limit if left out")  # fmt: skip
+    parser.add_argument(
+        "--resume-from",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="with --resume auto and no run in --out yet: copy the one found below this folder",
+    )
+    parser.add_argument(
+        "--max-minutes",
+        type=float,
+        default=None,
+        help="save and stop after so many minutes of training; no limit if left out",
+    )
     parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
     parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     preset = parser.add_mutually_exclusive_group()
-    preset.add_argument("--preset-minute", action="store_true",
-                        help="a small model on the shipped pictures, about a minute on two cores")  # fmt: skip
-    preset.add_argument("--preset-article", action="store_true",
-                        help="the article's model and recipe: 25 epochs of Tiny ImageNet, hours on two T4s")  # fmt: skip
+    preset.add_argument(
+        "--preset-minute",
+        action="store_true",
+        help="a small model on the shipped pictures, about a minute on two cores",
+    )
+    preset.add_argument(
+        "--preset-article",
+        action="store_true",
+        help="the article's model and recipe: 25 epochs of Tiny ImageNet, hours on two T4s",
+    )
     parser.add_argument(
         "--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end"
     )
@@ -77,9 +96,11 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from ..evaluation import contact_sheet, reconstruct
+    from ..drawing import contact_sheet
+    from ..evaluation import reconstruct
+    from ..loading import load
     from ..training import Stopped, TimeLimitReached, Trainer
-    from ..training.distributed import join_world, leave_world
+    from ..training.distributed import init_distributed, shutdown_distributed
 
     recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
     if args.preset_minute:
@@ -93,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         recipe = replace(recipe, **chosen)
         if args.model not in PRESETS:
             raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
-        initial = None if args.init is None else load_any(args.init)
+        initial = None if args.init is None else load(args.init)
         shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
         if args.resume_from and args.resume != "auto":
             raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
@@ -104,24 +125,24 @@ def run(args: argparse.Namespace) -> None:
     if args.preset_minute and args.data == "tiny-imagenet":
         args.data = "samples"
 
-    world, device = join_world(args.device)
+    world, device = init_distributed(args.device)
     try:
         size = args.size or min(
             max(shape.hw), 128 if args.data == "samples" else 64 if args.data == "tiny-imagenet" else 256
         )
-        if not world.leads:
-            world.wait()  # the leading process packs the data, the others open it
+        if not world.is_main:
+            world.barrier()  # the main process packs the data, the others open it
         train, val = (load_data(args, split, size) for split in ("train", "val"))
-        if world.leads:
-            world.wait()
+        if world.is_main:
+            world.barrier()
         images = train.images
         if args.data == "samples":  # ten pictures are an epoch too short to be one
             images = np.tile(
                 images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1)
             )
-        if args.overwrite and world.leads and (args.out / "config.json").exists():
+        if args.overwrite and world.is_main and (args.out / "config.json").exists():
             shutil.rmtree(args.out)
-        world.wait()
+        world.barrier()
         torch.manual_seed(recipe.seed)
         fixed = [val.images[i] for i in range(min(8, len(val)))]
         known = args.data in ("tiny-imagenet", "samples")
@@ -131,10 +152,10 @@ def run(args: argparse.Namespace) -> None:
         trainer = Trainer(
             initial or MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
             sample=lambda model: contact_sheet(
-                [reconstruct(model, image, recipe.mask_ratio, seed=i) for i, image in enumerate(fixed)]
+                [reconstruct(model, image, recipe.mask_ratio, seed=i).stages for i, image in enumerate(fixed)]
             ),
             about=about,
-            earlier=args.resume_from, max_minutes=args.max_minutes,
+            resume_from=args.resume_from, max_minutes=args.max_minutes,
         )  # fmt: skip
         try:
             path = trainer.train()
@@ -142,12 +163,12 @@ def run(args: argparse.Namespace) -> None:
             return  # as asked: the trainer has said how to go on
         except Stopped as stopped:
             raise RuntimeError(f"{stopped}; the same command with --resume auto goes on") from None
-        if world.leads:
+        if world.is_main:
             print(f"weights: {path}")
             if not args.no_final_evaluation:
                 _finish(trainer.model, val, args.out, recipe)
     finally:
-        leave_world()
+        shutdown_distributed()
 
 
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
@@ -169,10 +190,12 @@ def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     """One option for every field of the recipe; unset means the recipe's own default, which the help shows."""
     group = parser.add_argument_group("recipe")
-    choices = {"augment": AUGMENTATIONS, "precision": PRECISIONS}
+    choices, about = {"augment": AUGMENTATIONS, "precision": PRECISIONS}, recipe_help()
     for field in fields(TrainConfig):
         default = field.default if field.default is not MISSING else None
-        flag, text = f"--{field.name.replace('_', '-')}", f"(default: {default})"
+        shown = " ".join(f"{value:g}" for value in default) if isinstance(default, tuple) else default
+        flag = f"--{field.name.replace('_', '-')}"
+        text = f"{about[field.name].rstrip('.').replace('%', '%%')} (default: {shown})"
         if isinstance(default, bool):
             group.add_argument(flag, action="store_true", default=None, help=text)
         elif isinstance(default, tuple):

@@ -4,10 +4,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from ..resources import data_path
+from ..files import data_path
 from .download import download_tiny_imagenet
+from .images import samples
 from .packed import PackedImages, open_or_pack
-from .samples import samples
 from .sources import DatasetError, Source, Tree, any_folder, tiny_imagenet
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -17,9 +17,14 @@ FOLDERS = 10_000  # ... and folders looked into on each
 
 
 def load_dataset(
-    source: str | Path = "tiny-imagenet", split: str = "train", *, size: int = 64, cache: str | Path | None = None,
-    download: bool = True, progress: bool = True,
-) -> PackedImages:  # fmt: skip
+    source: str | Path = "tiny-imagenet",
+    split: str = "train",
+    *,
+    size: int = 64,
+    cache: str | Path | None = None,
+    download: bool = True,
+    progress: bool = True,
+) -> PackedImages:
     """Pictures of a data set as uint8, packed into a cache at the first call.
 
     Parameters

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from .pictures import PictureError, fit_square, read_picture
+from .images import ImageError, read_image, resize_crop_square
 from .sources import DatasetError, Source
 
 VERSION = 1  # of the files below and of the pixels in them: another number is another cache
@@ -138,11 +138,11 @@ def _pack(source: Source, size: int, folder: Path, progress: bool) -> None:
 def decode_one(source: Source, index: int, size: int) -> np.ndarray:
     """One picture as (size, size, 3) uint8; DatasetError names it where it does not decode."""
     try:
-        picture = read_picture(source.read(index))
-    except PictureError as error:
+        picture = read_image(source.read(index))
+    except ImageError as error:
         raise DatasetError(str(error).replace("the upload", source.where(index), 1)) from error
     if picture.size != (size, size):
-        picture = fit_square(picture, size)
+        picture = resize_crop_square(picture, size)
     return np.asarray(picture)
 
 

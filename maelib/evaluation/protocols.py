@@ -143,7 +143,8 @@ def _score(
             hidden = pixel_mask(masking.mask, patch_size, grid)
             for name, predict in predictors.items():
                 outputs = {
-                    oracle: predict(images, masking, oracle).clamp(0, 1) for oracle in {p == "article" for p in protocols}
+                    oracle: predict(images, masking, oracle).clamp(0, 1)
+                    for oracle in {p == "article" for p in protocols}
                 }
                 for protocol in protocols:
                     raw = outputs[protocol == "article"]

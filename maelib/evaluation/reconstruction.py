@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..datasets import fit, read_picture
 from ..config import MAEConfig
+from ..datasets import PackedImages, read_image, resize_crop
+from ..drawing import labelled_row, labelled_sheets
 from ..masking import Masking
 from ..model import MaskedAutoencoder
+from ..renamed import names_the_new
 from ..strategies import seeded
 from .metrics import psnr, ssim
 
@@ -25,19 +27,25 @@ class Reconstruction:
 
     `original`, `masked`, `raw` (what the model predicts for every patch) and `pasted` (predicted only where it was
     hidden) are (H, W, C) float32 in [0, 1]; `mask` is (rows, columns) bool, True = hidden. `oracle`, for models that
-    have the protocol `article`, is pasted with the true statistics of each patch.
+    have the protocol `article`, is pasted with the true statistics of each patch. `missing`, (rows, columns) bool or
+    None, marks patches that nobody knows: hidden, and not scored.
     """
 
     original: np.ndarray
     raw: np.ndarray
     mask: np.ndarray
     oracle: np.ndarray | None = None
+    missing: np.ndarray | None = None
+
+    def pixels(self, patches: np.ndarray) -> np.ndarray:
+        """A map of patches (rows, columns) as one of pixels (H, W)."""
+        p = self.original.shape[0] // self.mask.shape[0]
+        return patches.repeat(p, 0).repeat(p, 1)
 
     @cached_property
     def hidden(self) -> np.ndarray:
         """(H, W) bool: the hidden pixels."""
-        p = self.original.shape[0] // self.mask.shape[0]
-        return self.mask.repeat(p, 0).repeat(p, 1)
+        return self.pixels(self.mask)
 
     @cached_property
     def masked(self) -> np.ndarray:
@@ -49,38 +57,57 @@ class Reconstruction:
         """Visible patches as they are, hidden ones as predicted."""
         return np.where(self.hidden[..., None], self.raw, self.original)
 
-    def patch_error(self) -> np.ndarray:
+    @property
+    def stages(self) -> list[np.ndarray]:
+        """Original, masked, raw and pasted."""
+        return [self.original, self.masked, self.raw, self.pasted]
+
+    def patch_mse(self) -> np.ndarray:
         """Mean squared error of each patch as predicted: (rows, columns)."""
         rows, columns = self.mask.shape
         error = np.square(self.raw - self.original)
         return error.reshape(rows, len(error) // rows, columns, -1).mean(axis=(1, 3))
 
-    def metrics(self) -> dict[str, dict[str, float]]:
+    def hidden_patch_rmse(self) -> np.ndarray:
+        """Root mean square error of each hidden patch, pixels in [0, 1], 0 for visible ones: (rows, columns)."""
+        return np.where(self.mask, np.sqrt(self.patch_mse()), 0.0)
+
+    def scores(self) -> dict[str, dict[str, float]]:
         """PSNR (dB) and SSIM by protocol, with the share of patches that was hidden; a perfect picture has 100 dB.
 
-        `masked`, which scores hidden pixels only, is missing where nothing was hidden.
+        `masked`, which scores hidden pixels only, is missing where nothing was hidden. Pixels that nobody knows count
+        neither way.
         """
         share = {"mask_ratio": round(float(self.mask.mean()), 4)}
-        found = {
-            "pasted": {"psnr": psnr(self.original, self.pasted), "ssim": ssim(self.original, self.pasted), **share}
-        }
-        if self.mask.any():
-            found["masked"] = {"psnr": psnr(self.original, self.raw, self.hidden), **share}
-        if self.oracle is not None:
-            found["article"] = {
-                "psnr": psnr(self.original, self.oracle),
-                "ssim": ssim(self.original, self.oracle),
-                **share,
-            }
+        known = None if self.missing is None else ~self.pixels(self.missing)
+        pictures = {"pasted": self.pasted} | ({} if self.oracle is None else {"article": self.oracle})
+        found = {}
+        for protocol, picture in pictures.items():
+            if known is not None:
+                picture = np.where(known[..., None], picture, self.original)
+            figures = {"psnr": psnr(self.original, picture, known), "ssim": ssim(self.original, picture)}
+            found[protocol] = figures | share
+        where = self.hidden if known is None else self.hidden & known
+        if where.any():
+            found["masked"] = {"psnr": psnr(self.original, self.raw, where), **share}
         return found
 
     def panel(self) -> Image.Image:
-        """Original, masked, raw and pasted beside each other, labelled, with the figures."""
-        from .panel import four_panels  # a picture of a picture: needs this class
+        """Original, masked, raw and pasted beside each other, labelled, with the scores."""
+        scores = self.scores()
+        pasted = scores["pasted"]
+        captions = [f"pasted: {pasted['psnr']:.2f} dB, SSIM {pasted['ssim']:.3f}"]
+        captions += [f"{name}: {m['psnr']:.2f} dB" for name, m in scores.items() if name != "pasted"]
+        labels = ["original", f"masked, {self.mask.mean():.0%} hidden", "raw prediction", "pasted"]
+        return labelled_row(self.stages, labels, "PSNR by protocol   " + "     ".join(captions))
 
-        return four_panels(self)
+    def __getattr__(self, name: str) -> Any:
+        if name == "metrics":
+            raise AttributeError("a Reconstruction has no metrics() any more: call scores()")
+        raise AttributeError(f"a Reconstruction has no {name!r}")
 
 
+@names_the_new
 @torch.inference_mode()
 def reconstruct(
     model: MaskedAutoencoder, image: Any, masking: float | Masking = 0.75, seed: int = 0, strategy: str = "random"
@@ -90,30 +117,30 @@ def reconstruct(
     Parameters
     ----------
     image
-        A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_picture`); brought to the model's own
-        size.
+        A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_image`); brought to the model's own size.
     masking
         Who is hidden; a ratio takes the mask of a seed and strategy, see `maelib.strategies`.
 
     Raises
     ------
-    PictureError
+    ImageError
         Not a picture.
     ValueError
-        A mask, ratio, seed or strategy that cannot be.
+        A masking, ratio, seed or strategy that cannot be.
     """
     c = model.config
-    pixels = torch.from_numpy(picture_for(image, c)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(picture_for(image, c)).permute(2, 0, 1)[None].to(model.pixel_mean.device)
     if not isinstance(masking, Masking):
         masking = seeded(c.grid, masking, seed, strategy)
-    pixels = pixels.to(model.pixel_mean.device)
-    raw, hidden = model.reconstruct(pixels, masking)
-    result = Reconstruction(_array(pixels), _array(raw), hidden[0].reshape(c.grid).cpu().numpy())
-    if has_article_protocol(c):
-        with_oracle, _ = model.reconstruct(pixels, masking, oracle=True)
-        pasted = np.where(result.hidden[..., None], _array(with_oracle), result.original)
-        result = Reconstruction(result.original, result.raw, result.mask, pasted)
-    return result
+    raw, mask = model.reconstruct(pixels, masking)
+    hidden = mask[0].reshape(c.grid).cpu().numpy()
+    missing = None if masking.missing is None else masking.missing[0].reshape(c.grid).cpu().numpy()
+    result = Reconstruction(_array(pixels), _array(raw), hidden, missing=missing)
+    if not has_article_protocol(c):
+        return result
+    with_oracle, _ = model.reconstruct(pixels, masking, oracle=True)
+    pasted = np.where(result.hidden[..., None], _array(with_oracle), result.original)
+    return Reconstruction(result.original, result.raw, result.mask, pasted, missing)
 
 
 def has_article_protocol(config: MAEConfig) -> bool:
@@ -127,9 +154,43 @@ def picture_for(image: Any, config: MAEConfig) -> np.ndarray:
         raise ValueError(
             f"pictures have 1 or 3 channels, this model takes {config.channels}: call model.predict with a tensor"
         )
-    picture = fit(read_picture(image), *config.hw)
+    picture = resize_crop(read_image(image), *config.hw)
     array = np.asarray(picture.convert("L") if config.channels == 1 else picture, dtype=np.float32) / 255
     return array.reshape(*config.hw, config.channels)
+
+
+def typical_and_worst(psnr: np.ndarray, typical: int = 10, worst: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the pictures nearest to the median, and of those with the lowest scores, lowest first; for psnr (n,)."""
+    return np.abs(psnr - np.median(psnr)).argsort(kind="stable")[:typical], psnr.argsort(kind="stable")[:worst]
+
+
+def example_sheet(
+    model: MaskedAutoencoder,
+    data: PackedImages | np.ndarray,
+    psnr: np.ndarray,
+    *,
+    mask_ratio: float = 0.75,
+    seed: int = 0,
+    typical: int = 10,
+    worst: int = 5,
+) -> Image.Image:
+    """Ten typical pictures and the five worst, each hidden as when it was scored.
+
+    `psnr` (n,), in dB, is that of `score_pictures` under `masked`, with the same data, mask_ratio and seed.
+    """
+    pixels = data.images if isinstance(data, PackedImages) else data
+
+    def stages(i: int) -> list[np.ndarray]:
+        masking = seeded(model.config.grid, mask_ratio, seed, first=i)
+        return reconstruct(model, np.array(pixels[i]), masking).stages
+
+    chosen = typical_and_worst(psnr, typical, worst)
+    titles = (f"typical: nearest to the median of {np.median(psnr):.1f} dB", f"the worst of {len(psnr):,}")
+    groups = [
+        (title, [(f"no. {i}: {psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
+        for title, found in zip(titles, chosen, strict=True)
+    ]
+    return labelled_sheets(groups)
 
 
 def _array(images: Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ def run_record(
 
     `seconds` are those spent in training, `hardware` and `software` those of this call, so make the record where you
     trained. `before` is the record of the run whose weights this one began with: epochs, pictures, seconds and curve then
-    go on from there, and `legs` tells each run apart.
+    go on from there, and `stages` tells each run apart.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-LEG = ("images_seen", "seed", "recipe", "commit", "seconds")
+STAGE = ("images_seen", "seed", "recipe", "commit", "seconds")
 
 
 def _joined(before: dict[str, Any], record: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -86,13 +86,13 @@ def _joined(before: dict[str, Any], record: dict[str, Any], folder: Path) -> dic
         point | {"step": point["step"] + steps, "epoch": round(point["epoch"] + before["epochs"], 4)}
         for point in record["curve"]
     ]
-    legs = [*before.get("legs", [{key: before[key] for key in LEG}]), {key: record[key] for key in LEG}]
+    stages = [*before.get("stages", [{key: before[key] for key in STAGE}]), {key: record[key] for key in STAGE}]
     return record | {
         "epochs": round(before["epochs"] + record["epochs"], 2),
         "images_seen": before["images_seen"] + record["images_seen"],
         "seconds": before["seconds"] + record["seconds"],
         "curve": before["curve"] + curve,
-        "legs": legs,
+        "stages": stages,
     }
 
 

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from .reconstruction import ReconstructionExplorer
 
 __all__ = [
-    "AttentionExplorer", "LearningExplorer", "MaskExplorer", "PatchExplorer", "PositionExplorer", "ReconstructionExplorer",
-]  # fmt: skip
+    "AttentionExplorer",
+    "LearningExplorer",
+    "MaskExplorer",
+    "PatchExplorer",
+    "PositionExplorer",
+    "ReconstructionExplorer",
+]
 
-# `maelib.explorers.scene` serves the web application too, which has no ipywidgets.
+# `maelib.explorers.state` serves the web application too, which has no ipywidgets.
 _MODULES = {
     "AttentionExplorer": "attention",
     "LearningExplorer": "learning",

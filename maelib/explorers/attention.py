@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..drawing import heat, highlight_patch, to_uint8
 from ..model import MaskedAutoencoder
-from . import scene
 from .base import Explorer, Rendered, buttons
-from .pictures import heat, mark, to_uint8
 from .positions import patch_sliders
+from .state import DEFAULT, embedded_model, pixels_of
 
 LAYERS, HEADS = 4, 4  # as many are offered at most
 
@@ -22,11 +22,11 @@ class AttentionExplorer(Explorer):
     name = "attention"
 
     def build_controls(self) -> dict[str, Any]:
-        config = scene.embedded_model().config
-        layers = spread(config.depth, LAYERS)
+        config = embedded_model().config
+        layers = spaced(config.depth, LAYERS)
         return {
             "layer": buttons("layer", layers, layers[len(layers) // 2], "block of the encoder, the first is 1"),
-            "head": buttons("head", spread(config.heads, HEADS), 1, "head of the attention, the first is 1"),
+            "head": buttons("head", spaced(config.heads, HEADS), 1, "head of the attention, the first is 1"),
             **patch_sliders(config.grid),
         }
 
@@ -40,7 +40,7 @@ class AttentionExplorer(Explorer):
         }
 
     def render(self, state: dict[str, Any]) -> Rendered:
-        model = scene.embedded_model()
+        model = embedded_model()
         config = model.config
         rows, columns = config.grid
         r, c = state["row"], state["column"]
@@ -49,20 +49,26 @@ class AttentionExplorer(Explorer):
         distance = np.hypot(*np.meshgrid(np.arange(rows) - r, np.arange(columns) - c, indexing="ij"))
         mean_distance = float((there * distance).sum() / there.sum())
         entropy = float(-(every * np.log2(every.clip(1e-12))).sum())
-        numbers: dict[str, float | None] = {
-            "class_token": float(every[0]), "most": float(there.max()), "mean_distance": mean_distance, "entropy": entropy
-        }  # fmt: skip
+        scores: dict[str, float | None] = {
+            "class_token": float(every[0]),
+            "most": float(there.max()),
+            "mean_distance": mean_distance,
+            "entropy": entropy,
+        }
         text = (
             f"<p>Most to one patch {there.max():.1%}, to the class token {every[0]:.1%}; mean distance "
             f"{mean_distance:.1f} patches; spread like {2**entropy:.0f} equal tokens of {every.size}. "
             f"Black is 0, pale yellow the most.</p>"
         )
-        photo = to_uint8(scene.pixels_of(scene.DEFAULT, config))
-        pictures = {"picture": mark(photo, r, c, config.patch_size), "attention": heat(there, float(there.max()))}
-        return Rendered(pictures, numbers, text)
+        photo = to_uint8(pixels_of(DEFAULT, config))
+        pictures = {
+            "picture": highlight_patch(photo, r, c, config.patch_size),
+            "attention": heat(there, float(there.max())),
+        }
+        return Rendered(pictures, scores, text)
 
 
-def spread(count: int, most: int) -> tuple[int, ...]:
+def spaced(count: int, most: int) -> tuple[int, ...]:
     """At most `most` of the numbers 1 to `count`, first and last among them."""
     return tuple(sorted({round(1 + i * (count - 1) / max(1, min(most, count) - 1)) for i in range(min(most, count))}))
 
@@ -88,7 +94,7 @@ def attention_maps(model: MaskedAutoencoder, images: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def attention_of_example() -> np.ndarray:
     """The maps of the embedded model on the running example."""
-    model = scene.embedded_model()
+    model = embedded_model()
     c = model.config
-    pixels = torch.from_numpy(scene.pixels_of(scene.DEFAULT, c).transpose(2, 0, 1).copy())[None]
+    pixels = torch.from_numpy(pixels_of(DEFAULT, c).transpose(2, 0, 1).copy())[None]
     return attention_maps(model, pixels).numpy()

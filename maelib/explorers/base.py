@@ -12,21 +12,21 @@ import ipywidgets as W
 import numpy as np
 import traitlets
 
-from .pictures import beside, png
+from ..drawing import png, side_by_side
 
 STYLE = """
 .maelib-explorer img { image-rendering: pixelated; height: auto; }
 .maelib-explorer { max-width: 100%; }
-.maelib-figures th, .maelib-figures td { padding: 0 0.8em 0 0; text-align: left; font-weight: normal; line-height: 1.5; }
+.maelib-scores th, .maelib-scores td { padding: 0 0.8em 0 0; text-align: left; font-weight: normal; line-height: 1.5; }
 """
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a state looks like: pictures (H, W, 3) uint8 by role, figures by name, and a text in HTML."""
+    """What a state looks like: pictures (H, W, 3) uint8 by role, scores by name, and a text in HTML."""
 
     pictures: dict[str, np.ndarray]
-    numbers: dict[str, float | None] = field(default_factory=dict)
+    scores: dict[str, float | None] = field(default_factory=dict)
     text: str = ""
 
 
@@ -149,16 +149,18 @@ class Explorer(W.VBox):
 
     def plain_picture(self) -> bytes:
         """The pictures side by side as one PNG, without any widget."""
-        return png(beside(list(self.render(self.state()).pictures.values()), self.plain_height))
+        return png(side_by_side(list(self.render(self.state()).pictures.values()), self.plain_height))
 
     def _bundle(self) -> dict[str, Any]:
         return {
             "text/plain": f"{type(self).__name__}()",
             "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2, "version_minor": 0, "model_id": self.model_id
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.model_id,
             },
             "image/png": base64.b64encode(self.plain_picture()).decode(),
-        }  # fmt: skip
+        }
 
     if int(W.__version__.split(".")[0]) >= 8:
 

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from ..datasets import sample_path
+from ..drawing import tile, to_uint8
 from ..evaluation import Reconstruction, reconstruct
+from ..files import data_path
 from ..model import MaskedAutoencoder
-from ..resources import data_path
-from .pictures import tile, to_uint8
 
 SAMPLES = ("chelsea", "astronaut", "coffee", "rocket")
 RATIO, SEED = 0.75, 0

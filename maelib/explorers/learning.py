@@ -8,11 +8,12 @@ import ipywidgets as W
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..config import MAEConfig
+from ..drawing import tile, to_uint8
 from ..evaluation import psnr
-from . import scene
 from .base import Explorer, Rendered, row, slider
 from .frames import Frames, read_frames
-from .pictures import tile, to_uint8
+from .state import unfilled
 
 WIDTH, HEIGHT = 560, 240  # pixels of the curve
 LEFT, BOTTOM, MARGIN = 56, 36, 12
@@ -40,10 +41,11 @@ class LearningExplorer(Explorer):
         names = ", ".join(self.frames.about["samples"])
         return {
             "pictures": (
-                f"one column for each of {names}: masked, reconstructed at this point of the run, original", "420px"
+                f"one column for each of {names}: masked, reconstructed at this point of the run, original",
+                "420px",
             ),
             "curve": ("the loss against the number of pictures seen, drawn up to this point of the run", f"{WIDTH}px"),
-        }  # fmt: skip
+        }
 
     def arrange(self) -> list[W.Widget]:
         return [row([self.controls["frame"], self.play]), row(self.images.values()), self.text]
@@ -55,8 +57,8 @@ class LearningExplorer(Explorer):
         p = originals[0].shape[0] // masks[0].shape[0]
         hidden = [mask.repeat(p, 0).repeat(p, 1) for mask in masks]
         masked = [np.where(h[..., None], np.uint8(128), o) for h, o in zip(hidden, originals, strict=True)]
-        scores = [psnr(o / 255, s / 255, h) for o, s, h in zip(originals, shown, hidden, strict=True)]
-        mean = float(np.mean(scores))
+        by_picture = [psnr(o / 255, s / 255, h) for o, s, h in zip(originals, shown, hidden, strict=True)]
+        mean = float(np.mean(by_picture))
         loss = next((point["loss"] for point in reversed(about["curve"]) if point["images_seen"] <= seen), None)
         told = "before training" if loss is None else f"loss {loss:.4f}"
         text = (
@@ -79,13 +81,11 @@ def shipped_frames() -> Frames:
 
 def _originals(frames: Frames) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The photographs of the frames (H, W, 3) uint8 and their masks (rows, columns)."""
-    from ..config import MAEConfig
-
     config, about = MAEConfig(**frames.about["model"]), frames.about
     originals, masks = [], []
     for i, name in enumerate(about["samples"]):
         state = {"sample": name, "seed": about["seed"] + i, "ratio": 100 * about["mask_ratio"]}
-        r = scene.unfilled(state, config)
+        r = unfilled(state, config)
         originals.append(to_uint8(r.original))
         masks.append(r.mask)
     return originals, masks

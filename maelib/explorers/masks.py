@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from ..drawing import to_uint8
 from ..strategies import STRATEGIES
-from . import scene
 from .base import Explorer, Rendered, buttons, slider
-from .pictures import to_uint8
+from .state import DEFAULT, RATIO_MAX, baseline_of, embedded_model, unfilled
 
 
 class MaskExplorer(Explorer):
@@ -15,7 +15,7 @@ class MaskExplorer(Explorer):
 
     def build_controls(self) -> dict[str, Any]:
         return {
-            "ratio": slider("hidden %", 75, 0, scene.RATIO_MAX, 5, "per cent of the patches that is hidden"),
+            "ratio": slider("hidden %", 75, 0, RATIO_MAX, 5, "per cent of the patches that is hidden"),
             "strategy": buttons("strategy", STRATEGIES, "random", "how the hidden patches are chosen"),
             "seed": slider("seed", 0, 0, 2, about="another mask of the same kind"),
         }
@@ -27,16 +27,16 @@ class MaskExplorer(Explorer):
         }
 
     def render(self, state: dict[str, Any]) -> Rendered:
-        config = scene.embedded_model().config
-        picture = scene.DEFAULT | state
-        filled = scene.baseline_of(scene.unfilled(picture, config))
-        scores = filled.metrics()
+        config = embedded_model().config
+        picture = DEFAULT | state
+        filled = baseline_of(unfilled(picture, config))
+        measured = filled.scores()
         hidden, patches = int(filled.mask.sum()), filled.mask.size
-        psnr = scores["masked"]["psnr"] if hidden else None
-        numbers = {"hidden": hidden, "patches": patches, "gaussian_masked_psnr": psnr}
+        psnr = measured["masked"]["psnr"] if hidden else None
+        scores = {"hidden": hidden, "patches": patches, "gaussian_masked_psnr": psnr}
         figure = "nothing is hidden" if psnr is None else f"{psnr:.2f} dB on the hidden pixels (protocol masked)"
         text = (
             f"<p>{hidden} of {patches} patches hidden, {patches - hidden} visible. "
             f"Average of the neighbours: {figure}.</p>"
         )
-        return Rendered({"masked": to_uint8(filled.masked), "filled": to_uint8(filled.pasted)}, numbers, text)
+        return Rendered({"masked": to_uint8(filled.masked), "filled": to_uint8(filled.pasted)}, scores, text)

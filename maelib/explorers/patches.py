@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from ..config import MAEConfig
-from . import scene
+from ..drawing import highlight_patch, to_uint8
 from .base import Explorer, Rendered, buttons, slider
-from .pictures import mark, to_uint8
+from .state import DEFAULT, pixels_of
 
 SIZES = (4, 8, 16, 32)
 SIDE, STEP = 64, 8  # pixels of the picture, and of a move of the sliders
@@ -42,20 +42,20 @@ class PatchExplorer(Explorer):
         chosen = photo[r * size : (r + 1) * size, c * size : (c + 1) * size]
         rows, columns = np.indices((SIDE, SIDE)) // size
         shaded = np.where((rows + columns)[..., None] % 2, photo, np.rint(photo * SHADE).astype(np.uint8))
-        grid = mark(shaded, r, c, size)
+        grid = highlight_patch(shaded, r, c, size)
         grid[r * size : (r + 1) * size, c * size : (c + 1) * size] = chosen
         means = photo.reshape(n, size, n, size, 3).mean(axis=(1, 3), keepdims=True)
         flat = np.rint(means).astype(np.uint8).repeat(size, axis=1).repeat(size, axis=3).reshape(photo.shape)
         values = size * size * 3
-        numbers: dict[str, float | None] = {"tokens": n * n, "values": values, "pairs": n**4}
+        scores: dict[str, float | None] = {"tokens": n * n, "values": values, "pairs": n**4}
         first = " ".join(f"{v / 255:.2f}" for v in chosen.reshape(-1)[:12])
         text = (
             f"<p>{n} x {n} = {n * n} patches of {size} x {size} x 3 = {values} values. Token {r * n + c}, row {r}, column {c}: "
             f"{first} …<br>Attention compares every patch with every patch: {n**4:,} pairs.</p>"
         )
-        return Rendered({"picture": grid, "patch": chosen, "mean": flat}, numbers, text)
+        return Rendered({"picture": grid, "patch": chosen, "mean": flat}, scores, text)
 
 
 def photograph() -> np.ndarray:
     """The running example at 64 x 64 pixels: (64, 64, 3) uint8."""
-    return to_uint8(scene.pixels_of(scene.DEFAULT, MAEConfig(image_size=SIDE)))
+    return to_uint8(pixels_of(DEFAULT, MAEConfig(image_size=SIDE)))

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from ..drawing import heat, highlight_patch, to_uint8
 from ..positions import sincos_2d
-from . import scene
 from .base import Explorer, Rendered, buttons, slider
-from .pictures import heat, mark, to_uint8
+from .state import DEFAULT, embedded_model, pixels_of
 
 PARTS = ("both", "row", "column")
 
@@ -20,17 +20,20 @@ class PositionExplorer(Explorer):
     def build_controls(self) -> dict[str, Any]:
         return {
             "part": buttons("half of the vector", PARTS, "both", "compare whole position vectors or one half of them"),
-            **patch_sliders(scene.embedded_model().config.grid),
+            **patch_sliders(embedded_model().config.grid),
         }
 
     def build_images(self) -> dict[str, tuple[str, str]]:
         return {
             "picture": ("the photograph, all dimmed but the chosen patch", "256px"),
-            "similarity": ("a map of all patches: the brighter, the more alike its position is to the chosen one's", "256px"),
-        }  # fmt: skip
+            "similarity": (
+                "a map of all patches: the brighter, the more alike its position is to the chosen one's",
+                "256px",
+            ),
+        }
 
     def render(self, state: dict[str, Any]) -> Rendered:
-        config = scene.embedded_model().config
+        config = embedded_model().config
         rows, columns = config.grid
         vectors = sincos_2d(config.grid, config.width).numpy()
         half = config.width // 2  # the first half encodes the column, the second the row
@@ -41,17 +44,23 @@ class PositionExplorer(Explorer):
         far = tuple(int(i) for i in np.unravel_index(similarity.argmin(), similarity.shape))
         least = float(similarity.min())
         beside, below = similarity[r, (c + 1) % columns], similarity[(r + 1) % rows, c]
-        numbers: dict[str, float | None] = {
-            "beside": float(beside), "below": float(below), "least": least, "far_row": far[0],
+        scores: dict[str, float | None] = {
+            "beside": float(beside),
+            "below": float(below),
+            "least": least,
+            "far_row": far[0],
             "far_column": far[1],
-        }  # fmt: skip
+        }
         text = (
             f"<p>Similarity to the patch on its right {beside:.3f}, below it {below:.3f}; the least alike is "
             f"{least:.3f}, at row {far[0]}, column {far[1]}. Black is the least, pale yellow 1.</p>"
         )
-        photo = to_uint8(scene.pixels_of(scene.DEFAULT, config))
-        pictures = {"picture": mark(photo, r, c, config.patch_size), "similarity": heat(similarity - least, 1 - least)}
-        return Rendered(pictures, numbers, text)
+        photo = to_uint8(pixels_of(DEFAULT, config))
+        pictures = {
+            "picture": highlight_patch(photo, r, c, config.patch_size),
+            "similarity": heat(similarity - least, 1 - least),
+        }
+        return Rendered(pictures, scores, text)
 
 
 def patch_sliders(grid: tuple[int, int]) -> dict[str, Any]:

@@ -5,44 +5,60 @@ from typing import Any
 
 import ipywidgets as W
 
-from ..datasets import PictureError, samples
-from . import scene
+from ..datasets import ImageError, samples
+from ..drawing import png
 from .base import Explorer, Rendered, buttons, described, row, slider
+from .state import (
+    DEFAULT,
+    HAND,
+    RATIO_MAX,
+    STRATEGIES,
+    VIEWS,
+    check,
+    embedded_model,
+    flat_scores,
+    own_picture,
+    reconstruction_of,
+    scores,
+    scores_html,
+    thumbnail,
+    views,
+)
 
 SEEDS = 1000
 ENLARGE = 4  # of the picture that is saved
 
 
 class ReconstructionExplorer(Explorer):
-    """Picture, ratio, strategy, seed or a mask by hand; views, figures with their protocols, own pictures, saving."""
+    """Picture, ratio, strategy, seed or a mask by hand; views, scores with their protocols, own pictures, saving."""
 
     name = "reconstruction"
     plain_height = 390
 
     def __init__(self) -> None:
-        self.own = ""  # the reader's picture, as `scene.own_picture` makes it
-        self.model = scene.embedded_model()
+        self.own = ""  # the reader's picture, as `own_picture` makes it
+        self.model = embedded_model()
         super().__init__()
 
     def build_controls(self) -> dict[str, Any]:
-        start = scene.DEFAULT
+        start = DEFAULT
         sample = buttons("picture", [(n.replace("_", " "), n) for n in samples()], start["sample"], "shipped pictures")
-        ratio = slider("hidden %", start["ratio"], 0, scene.RATIO_MAX, about="per cent of the patches that is hidden")
+        ratio = slider("hidden %", start["ratio"], 0, RATIO_MAX, about="per cent of the patches that is hidden")
         controls = {
             "sample": sample,
-            "view": buttons("view", scene.VIEWS, start["view"], "which picture is shown"),
+            "view": buttons("view", VIEWS, start["view"], "which picture is shown"),
             "ratio": ratio,
-            "strategy": buttons("strategy", scene.STRATEGIES, start["strategy"], "how the hidden patches are chosen"),
+            "strategy": buttons("strategy", STRATEGIES, start["strategy"], "how the hidden patches are chosen"),
             "seed": slider("seed", start["seed"], 0, SEEDS - 1, about="another mask of the same kind"),
         }
-        self.play = W.Play(value=start["ratio"], min=0, max=scene.RATIO_MAX, step=5, interval=400)
+        self.play = W.Play(value=start["ratio"], min=0, max=RATIO_MAX, step=5, interval=400)
         self.link = W.jslink((self.play, "value"), (ratio, "value"))
         self.renew = described(W.Button(description="new mask", icon="random"), "draw another mask")
         self.clear = described(W.Button(description="clear", icon="eraser"), "show every square of the mask by hand")
         self.upload = described(W.FileUpload(accept="image/*", description="your picture"), "open a picture of yours")
         self.save = W.HTML()
         self.cells = _cells()
-        size = f"repeat({scene.HAND}, 1.8rem)"
+        size = f"repeat({HAND}, 1.8rem)"
         self.hand = W.GridBox(self.cells, layout=W.Layout(grid_template_columns=size, grid_gap="1px"))
         for role in ("play", "renew", "clear", "upload", "save", "hand"):
             getattr(self, role).add_class(f"maelib-role-{role}")
@@ -76,7 +92,7 @@ class ReconstructionExplorer(Explorer):
             ".maelib-cell.mod-active { background: #0072b2; }",
         ]
         for i, name in enumerate(samples(), 1):
-            picture = base64.b64encode(scene.thumbnail(name)).decode()
+            picture = base64.b64encode(thumbnail(name)).decode()
             address = f"url(data:image/jpeg;base64,{picture})"
             rules.append(f".maelib-role-sample button:nth-of-type({i}) {{ background-image: {address}; }}")
         return "\n".join(rules)
@@ -87,11 +103,11 @@ class ReconstructionExplorer(Explorer):
         values = {role: control.value for role, control in self.controls.items()}
         values["sample"] = values["sample"] or "own"
         values["hand"] = "".join("1" if cell.value else "0" for cell in self.cells)
-        return {key: {**values, "own": self.own}[key] for key in scene.DEFAULT}
+        return {key: {**values, "own": self.own}[key] for key in DEFAULT}
 
     def choose(self, state: dict[str, Any]) -> None:
         """Set several controls at once; ValueError for a state that cannot be."""
-        state = scene.check(self.state() | state)
+        state = check(self.state() | state)
         with self.waiting():
             self.own = state["own"]
             for cell, value in zip(self.cells, state["hand"], strict=True):
@@ -101,16 +117,16 @@ class ReconstructionExplorer(Explorer):
 
     def published_states(self) -> list[dict[str, Any]]:
         """The first state, and a sweep through the ratios; the page's model computes the others."""
-        return [scene.DEFAULT, *(scene.DEFAULT | {"ratio": ratio} for ratio in range(0, scene.RATIO_MAX + 1, 5))]
+        return [DEFAULT, *(DEFAULT | {"ratio": ratio} for ratio in range(0, RATIO_MAX + 1, 5))]
 
     def render(self, state: dict[str, Any]) -> Rendered:
-        r = scene.reconstruction_of(self.model, state)
-        found = scene.figures(r)
-        text = scene.figures_html(found, int(r.mask.sum()), r.mask.size)
-        return Rendered({"picture": scene.views(r)[state["view"]]}, scene.numbers(found, r.mask), text)
+        r = reconstruction_of(self.model, state)
+        found = scores(r)
+        text = scores_html(found, int(r.mask.sum()), r.mask.size)
+        return Rendered({"picture": views(r)[state["view"]]}, flat_scores(found, r.mask), text)
 
     def shown(self, rendered: Rendered) -> None:
-        content = base64.b64encode(scene.png(rendered.pictures["picture"], ENLARGE)).decode()
+        content = base64.b64encode(png(rendered.pictures["picture"], ENLARGE)).decode()
         self.save.value = (
             f'<a download="reconstruction.png" href="data:image/png;base64,{content}">save the picture as PNG</a>'
         )
@@ -151,8 +167,8 @@ class ReconstructionExplorer(Explorer):
         content = (next(iter(files.values())) if isinstance(files, dict) else files[0])["content"]
         self._forget_upload()
         try:
-            self.own = scene.own_picture(content, self.model.config)
-        except PictureError as error:
+            self.own = own_picture(content, self.model.config)
+        except ImageError as error:
             self.say(str(error))
             return
         with self.waiting():
@@ -171,8 +187,8 @@ def _cells() -> list[W.ToggleButton]:
     """The squares of the mask by hand, row by row; they share one look."""
     layout, style = W.Layout(width="100%", height="1.8rem"), W.ToggleButton().style
     cells = []
-    for i in range(scene.HAND**2):
-        where = f"row {i // scene.HAND + 1}, column {i % scene.HAND + 1}"
+    for i in range(HAND**2):
+        where = f"row {i // HAND + 1}, column {i % HAND + 1}"
         cell = W.ToggleButton(tooltip=where, layout=layout)
         if style is not None:
             cell.style = style

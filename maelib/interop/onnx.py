@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..files import write_atomically
 from ..masking import Masking
 from ..model import MaskedAutoencoder
-from ..weights import write_atomically
 
 if TYPE_CHECKING:
     from onnx import ModelProto

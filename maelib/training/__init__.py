@@ -1,7 +1,7 @@
-"""Training: configuration, schedule, optimizer, precision, batches, checkpoints, the trainer (chapter 06)."""
+"""Training: configuration, optimizer, batches, checkpoints, the trainer (chapter 06)."""
 
 from .config import TrainConfig
-from .stopping import Stopped, TimeLimitReached
+from .interrupts import Stopped, TimeLimitReached
 from .trainer import Trainer, TrainingDiverged
 
 __all__ = ["Stopped", "TimeLimitReached", "TrainConfig", "Trainer", "TrainingDiverged"]

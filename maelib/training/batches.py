@@ -55,13 +55,18 @@ class Batches:
     """
 
     def __init__(
-        self, images: np.ndarray, config: TrainConfig, size: tuple[int, int], num_patches: int,
-        world: World, device: torch.device,
-    ):  # fmt: skip
+        self,
+        images: np.ndarray,
+        config: TrainConfig,
+        size: tuple[int, int],
+        num_patches: int,
+        world: World,
+        device: torch.device,
+    ):
         self.count = min(len(images), config.limit or len(images))
         if self.count < config.batch_size:
             raise ValueError(f"the data has {self.count} pictures, fewer than batch_size {config.batch_size}: lower it")
-        shares = world.size * config.accumulate
+        shares = world.world_size * config.accumulate
         if config.batch_size % shares:
             raise ValueError(f"batch_size {config.batch_size} must be a multiple of processes x accumulate = {shares}")
         self.images, self.config, self.size, self.num_patches = images, config, size, num_patches
@@ -80,9 +85,9 @@ class Batches:
         noise = torch.rand(c.batch_size, self.num_patches, generator=random)
         flips = torch.rand(c.batch_size, generator=random) < 0.5
         boxes = draw_crops(c.batch_size, c.crop_scale, random)
-        share = c.batch_size // (self.world.size * c.accumulate)
+        share = c.batch_size // (self.world.world_size * c.accumulate)
         for micro in range(c.accumulate):
-            start = (micro * self.world.size + self.world.rank) * share
+            start = (micro * self.world.world_size + self.world.rank) * share
             mine = slice(start, start + share)
             images = self.load(ids[mine])
             if c.augment == "crop":

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..weights import write_atomically
+from ..files import write_atomically
 
 NAME = re.compile(r"step-(\d{8})\.pt")
 

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..config import MAEConfig
+from ..hardware import DTYPES, choose_precision
 from ..model import MaskedAutoencoder
-from ..weights import save_model
+from ..weights import FORMAT
+from ..weights import save as save_weights
 from .batches import Batches
 from .checkpoint import newest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distributed import World
-from .optimizer import make_optimizer
-from .precision import DTYPES, choose_precision
-from .run import RunFolder
-from .schedule import learning_rate
-from .stopping import Interruptions
+from .interrupts import Interrupts
+from .optimizer import learning_rate, make_optimizer
+from .run_folder import RunFolder
 
 
 class TrainingDiverged(RuntimeError):
@@ -50,8 +50,8 @@ class Trainer:
         Called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
     about
         What else `config.json` should say, such as the data's name, or as `init` whose weights the model has.
-    earlier
-        When resuming and the folder holds no run yet: take over the one found below this folder, which may be read-only.
+    resume_from
+        When resuming and the folder holds no run yet: copy the one found below this folder, which may be read-only.
     max_minutes
         Save and stop after this time, counted from the start of the training; `train` then raises `TimeLimitReached`.
 
@@ -60,14 +60,14 @@ class Trainer:
     FileExistsError
         The folder holds a run already and `resume` is off.
     ValueError
-        The folder's run had another model or recipe, or `earlier` holds another run or several.
+        The folder's run had another model or recipe, or `resume_from` holds another run or several.
     """
 
     def __init__(
         self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
         resume: bool = False, world: World | None = None, device: torch.device | str = "cpu",
         sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
-        earlier: str | Path | None = None, max_minutes: float | None = None,
+        resume_from: str | Path | None = None, max_minutes: float | None = None,
     ):  # fmt: skip
         self.world, self.device, self.config, self.sample = world or World(), torch.device(device), config, sample
         shape: MAEConfig = model.config
@@ -86,18 +86,18 @@ class Trainer:
             raise ValueError(f"max_minutes must be positive, got {max_minutes}")
         self.max_minutes = max_minutes
 
-        self.run = RunFolder(Path(folder), leads=self.world.leads)
-        description = {"model": asdict(shape), "train": asdict(config), **(about or {})}
+        self.run = RunFolder(Path(folder), is_main=self.world.is_main)
+        description = {"format": FORMAT, "model": asdict(shape), "train": asdict(config), **(about or {})}
         description = json.loads(json.dumps(description))
-        if resume and earlier is not None and self.world.leads:
-            self.announce(self.run.take_over(Path(earlier), description))
+        if resume and resume_from is not None and self.world.is_main:
+            self.announce(self.run.copy_earlier_run(Path(resume_from), description))
         self.run.open(description, resume)
-        self.world.wait()  # nobody reads the folder before it is complete
+        self.world.barrier()  # nobody reads the folder before it is complete
         beginning = f"from the weights of {description['init']}" if "init" in description else "from scratch"
         self.announce(self._resume(beginning) if resume else beginning)
         self.run.start_metrics(self.step)
 
-        self._forward: nn.Module = self.world.wrap(self.model, self.device)
+        self._forward: nn.Module = self.world.wrap_ddp(self.model, self.device)
         if config.compile:
             self._forward = torch.compile(self._forward)  # type: ignore[assignment]
 
@@ -116,10 +116,14 @@ class Trainer:
         per_epoch = self.batches.steps_per_epoch
         interactive = sys.stderr.isatty()
         bar = tqdm(
-            total=self.total_steps, initial=self.step, desc="training", unit="step", dynamic_ncols=True,
-            disable=not (interactive and self.world.leads),
-        )  # fmt: skip
-        with Interruptions(self.config.checkpoint_minutes, self.max_minutes, self.world, self.device) as asked, bar:
+            total=self.total_steps,
+            initial=self.step,
+            desc="training",
+            unit="step",
+            dynamic_ncols=True,
+            disable=not (interactive and self.world.is_main),
+        )
+        with Interrupts(self.config.checkpoint_minutes, self.max_minutes, self.world, self.device) as asked, bar:
             start = time.monotonic()
             since, since_step, before = start, self.step, self.seconds
             while self.step < self.total_steps:
@@ -151,10 +155,10 @@ class Trainer:
                     self.announce(f"{reason}; --resume auto goes on from here")
                     raise stop(reason)
         path = self.run.folder / "model.safetensors"
-        if self.world.leads:
-            save_model(self.model, path)
+        if self.world.is_main:
+            save_weights(self.model, path, step=self.step)
         self.run.close()
-        self.world.wait()
+        self.world.barrier()
         return path
 
     def train_step(self) -> float:
@@ -166,7 +170,7 @@ class Trainer:
         loss_sum = torch.zeros((), device=self.device)
         for index, (images, masking) in enumerate(self.batches.micro_batches(self.step)):
             last = index == c.accumulate - 1
-            with nullcontext() if last or self.world.size == 1 else self._forward.no_sync():  # type: ignore[operator]
+            with nullcontext() if last or self.world.world_size == 1 else self._forward.no_sync():  # type: ignore[operator]
                 with self.autocast():
                     loss = self._forward(images, masking).loss / c.accumulate
                 self.scaler.scale(loss).backward()
@@ -193,15 +197,18 @@ class Trainer:
         loss, norm, _ = self._means()
         self.sums.zero_()
         line = {
-            "step": self.step, "epoch": round(self.step / self.batches.steps_per_epoch, 4), "loss": loss, "lr": lr,
+            "step": self.step,
+            "epoch": round(self.step / self.batches.steps_per_epoch, 4),
+            "loss": loss,
+            "lr": lr,
             "grad_norm": norm,
-        }  # fmt: skip
+        }
         self.run.write(line)
         return loss
 
     def _means(self) -> list[float]:
         """Mean loss and gradient norm since the last line, over all processes; TrainingDiverged where they are not finite."""
-        sums: Tensor = self.world.mean(self.sums)
+        sums: Tensor = self.world.all_reduce_mean(self.sums)
         means = (sums / sums[2].clamp(min=1)).tolist()
         if not all(map(math.isfinite, means)):
             good = f"step {self._saved_at} is saved" if self._saved_at >= 0 else "nothing was saved yet"
@@ -216,8 +223,9 @@ class Trainer:
         if self.step == self._saved_at:
             return
         self._means()
-        if self.world.leads:
+        if self.world.is_main:
             state = {
+                "format": FORMAT, "config": asdict(self.model.config),
                 "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
                 "step": self.step, "seconds": self.seconds, "sums": self.sums, "torch_random": torch.get_rng_state(),
             }  # fmt: skip
@@ -241,12 +249,12 @@ class Trainer:
         return f"resumes at epoch {epoch:.2f} of {self.config.epochs} (step {self.step}) from {path}"
 
     def _sample(self, epoch: int) -> None:
-        if self.sample and self.world.leads and self.config.sample_epochs and epoch % self.config.sample_epochs == 0:
+        if self.sample and self.world.is_main and self.config.sample_epochs and epoch % self.config.sample_epochs == 0:
             self.model.eval()
             self.run.sample(self.sample(self.model), epoch)
             self.model.train()
 
     def announce(self, text: str) -> None:
-        """Print a line, from the leading process only."""
-        if self.world.leads:
+        """Print a line, from the main process only."""
+        if self.world.is_main:
             tqdm.write(text)

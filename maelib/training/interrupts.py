@@ -19,7 +19,7 @@ class TimeLimitReached(Stopped):
     """The run has used the time it was given and has saved its state."""
 
 
-class Interruptions:
+class Interrupts:
     """Turns signals and clocks into answers that all processes agree upon, so that no process saves or stops alone.
 
     Within it, the first Ctrl-C or SIGTERM is kept for the end of the step at hand; a second one interrupts.
@@ -27,28 +27,31 @@ class Interruptions:
 
     def __init__(self, checkpoint_minutes: float, max_minutes: float | None, world: World, device: torch.device):
         self.checkpoint_minutes, self.max_minutes, self.world, self.device = (
-            checkpoint_minutes, max_minutes, world, device,
-        )  # fmt: skip
+            checkpoint_minutes,
+            max_minutes,
+            world,
+            device,
+        )
         self.requested = False
         self.began = self.saved = time.monotonic()
 
     def after_step(self, step: int, epoch_ends: bool) -> tuple[bool, type[Stopped] | None]:
         """Whether to save now, and how to stop, if at all. Several processes agree every few steps; one answers at once."""
-        if self.world.size > 1 and step % AGREE_EVERY and not epoch_ends:
+        if self.world.world_size > 1 and step % AGREE_EVERY and not epoch_ends:
             return False, None
         now = time.monotonic()
         due = now - self.saved > self.checkpoint_minutes * 60 > 0
         late = self.max_minutes is not None and now - self.began > self.max_minutes * 60
-        if self.world.size > 1:
+        if self.world.world_size > 1:
             flags = torch.tensor([due, late, self.requested], dtype=torch.int32, device=self.device)
-            due, late, self.requested = (bool(flag) for flag in self.world.most(flags).tolist())
+            due, late, self.requested = (bool(flag) for flag in self.world.all_reduce_max(flags).tolist())
         stop = Stopped if self.requested else TimeLimitReached if late else None
         save = due or epoch_ends or stop is not None
         if save:
             self.saved = now
         return save, stop
 
-    def __enter__(self) -> "Interruptions":
+    def __enter__(self) -> "Interrupts":
         self._previous: dict[int, Any] = {}
         try:
             for number in (signal.SIGINT, signal.SIGTERM):

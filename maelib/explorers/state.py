@@ -1,4 +1,4 @@
-"""The reconstruction explorer without its widgets: a state goes in, pictures and figures come out.
+"""The reconstruction explorer without its widgets: a state goes in, pictures and scores come out.
 
 The explorer and the web application both call these functions. A state is flat and goes through JSON:
 
@@ -18,23 +18,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..datasets import PictureError, fit_square, read_picture, sample_path, samples
+from ..config import MAEConfig
+from ..datasets import ImageError, read_image, resize_crop_square, sample_path, samples
+from ..drawing import heat, png, tile, to_uint8
 from ..evaluation import FILLS, Reconstruction, reconstruct
 from ..evaluation.reconstruction import picture_for
-from ..config import MAEConfig
+from ..loading import load
 from ..masking import Masking
 from ..model import MaskedAutoencoder
 from ..strategies import STRATEGIES as RULES
 from ..strategies import seeded
-from ..weights import load_model
-from .pictures import COLOURS as ERROR_COLOURS
-from .pictures import GAP, heat, png, tile, to_uint8
-
-__all__ = [
-    "DEFAULT", "EMBEDDED", "ERROR_COLOURS", "ERROR_LIMIT", "GAP", "HAND", "MAX_BYTES", "MAX_PIXELS", "RATIO_MAX",
-    "STRATEGIES", "VIEWS", "baseline_of", "check", "embedded_model", "figures", "figures_html", "masking_of", "numbers",
-    "own_picture", "pixels_of", "png", "reconstruction_of", "thumbnail", "unfilled", "views",
-]  # fmt: skip
 
 EMBEDDED = "mae_tiny_patch4_64"
 STRATEGIES = (*RULES, "hand")
@@ -44,15 +37,20 @@ HAND = 8  # cells in a row and in a column of a mask by hand
 ERROR_LIMIT = 0.5  # the error that gets the brightest colour, on the scale of pixels in [0, 1]
 MAX_PIXELS, MAX_BYTES = 64_000_000, 40_000_000  # of an own picture: a telephone's has 50 million pixels
 DEFAULT: dict[str, Any] = {
-    "sample": "chelsea", "own": "", "ratio": 75, "strategy": "random", "seed": 0, "hand": "0" * HAND**2,
+    "sample": "chelsea",
+    "own": "",
+    "ratio": 75,
+    "strategy": "random",
+    "seed": 0,
+    "hand": "0" * HAND**2,
     "view": "side by side",
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=1)
 def embedded_model() -> MaskedAutoencoder:
     """The trained model that comes with the project, loaded once."""
-    return load_model(EMBEDDED)
+    return load(EMBEDDED)
 
 
 def check(state: dict[str, Any]) -> dict[str, Any]:
@@ -81,14 +79,14 @@ def own_picture(
 
     Raises
     ------
-    PictureError
+    ImageError
         Empty, not a picture, damaged, truncated, or too large, in one sentence.
     """
     if len(content) > max_bytes:
-        raise PictureError(
+        raise ImageError(
             f"the upload has {len(content) / 1e6:.1f} MB, more than {max_bytes / 1e6:.1f} MB: make it smaller first"
         )
-    pixels = picture_for(read_picture(bytes(content), max_pixels), config)
+    pixels = picture_for(read_image(bytes(content), max_pixels), config)
     return base64.b64encode(png(to_uint8(pixels))).decode()
 
 
@@ -109,7 +107,7 @@ def _sample_pixels(name: str, config: MAEConfig) -> np.ndarray:
 def thumbnail(name: str, side: int = 48) -> bytes:
     """A shipped picture as a small JPEG file."""
     file = io.BytesIO()
-    fit_square(Image.open(sample_path(name)).convert("RGB"), side).save(file, "JPEG", quality=80)
+    resize_crop_square(Image.open(sample_path(name)).convert("RGB"), side).save(file, "JPEG", quality=80)
     return file.getvalue()
 
 
@@ -152,13 +150,13 @@ def views(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
     return four | {"error": heat(error, ERROR_LIMIT), "side by side": tile(list(four.values()), columns=2)}
 
 
-def figures(reconstruction: Reconstruction) -> dict[str, dict[str, dict[str, float]]]:
+def scores(reconstruction: Reconstruction) -> dict[str, dict[str, dict[str, float]]]:
     """PSNR (dB) and SSIM by protocol, of the model and of the Gaussian average: `{"model": {protocol: ...}, "gaussian": ...}`."""
-    return {"model": reconstruction.metrics(), "gaussian": baseline_of(reconstruction).metrics()}
+    return {"model": reconstruction.scores(), "gaussian": baseline_of(reconstruction).scores()}
 
 
-def numbers(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray) -> dict[str, float | None]:
-    """Figures in one level, such as `model_masked_psnr`; None where nothing was hidden."""
+def flat_scores(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray) -> dict[str, float | None]:
+    """Scores in one level, such as `model_masked_psnr`; None where nothing was hidden."""
     flat: dict[str, float | None] = {"hidden": int(mask.sum()), "patches": mask.size}
     for who, protocols in found.items():
         flat[f"{who}_masked_psnr"] = protocols.get("masked", {}).get("psnr")
@@ -168,13 +166,15 @@ def numbers(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray) -> 
 
 
 PROTOCOL_TITLES = {
-    "masked": "masked: hidden pixels only", "pasted": "pasted: whole picture", "article": "article: pasted, with an oracle"
-}  # fmt: skip
+    "masked": "masked: hidden pixels only",
+    "pasted": "pasted: whole picture",
+    "article": "article: pasted, with an oracle",
+}
 ROW_TITLES = {"model": "the model", "gaussian": "average of the neighbours, nothing learned"}
 
 
-def figures_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int) -> str:
-    """How many patches are hidden, and a table of the figures with their protocols."""
+def scores_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int) -> str:
+    """How many patches are hidden, and a table of the scores with their protocols."""
     protocols = [name for name in PROTOCOL_TITLES if name in found["model"] or name == "masked"]
     rows = "".join(
         f'<tr><th scope="row">{ROW_TITLES[who]}</th>'
@@ -185,7 +185,7 @@ def figures_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, pat
     heads = "".join(f'<th scope="col">{PROTOCOL_TITLES[name]}</th>' for name in protocols)
     return (
         f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>"
-        f'<table class="maelib-figures"><tr><td></td>{heads}</tr>{rows}</table>'
+        f'<table class="maelib-scores"><tr><td></td>{heads}</tr>{rows}</table>'
     )
 
 

@@ -1,7 +1,7 @@
 """The web application, which `maelib app` and `streamlit run` show: the reconstruction explorer in a page of its own.
 
 Streamlit runs this file from the top whenever a visitor moves something. Pictures and figures come from
-`maelib.explorers.scene`, as in the notebooks.
+`maelib.explorers.state`, as in the notebooks.
 """
 
 import base64
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from maelib import serving
-from maelib.app_text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
+from maelib.app.settings import Settings, open_model, panel_png, report, version_of
+from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
+from maelib.datasets import samples
+from maelib.drawing import heat, png
 from maelib.evaluation import Reconstruction
-from maelib.explorers import scene
-from maelib.explorers.pictures import heat
+from maelib.explorers import state as explorer
 from maelib.model import MaskedAutoencoder
 
 OTHER = "another checkpoint"
@@ -31,7 +32,7 @@ def worker() -> ThreadPoolExecutor:
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")
 def shared_model(name: str, version: tuple[int, int]) -> MaskedAutoencoder:
     """A model, loaded once for all sessions, and again when its file has changed."""
-    return worker().submit(serving.open_model, name).result()
+    return worker().submit(open_model, name).result()
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
     st.set_page_config("Seeing the Unseen", icon(), layout="wide", menu_items={"About": ABOUT})
     st.html(STYLE)
     try:
-        settings = serving.Settings.from_environment()
+        settings = Settings.from_environment()
     except ValueError as error:
         st.error(plain(f"The application is set up wrongly: {error}."))
         st.stop()
@@ -53,27 +54,30 @@ def main() -> None:
     with desk:
         with st.container():  # one place, however many controls it holds, so that those below are not drawn twice
             choose_mask()
-        figures_slot, picture_slot = st.container(key="figures"), st.container()
+        scores_slot, picture_slot = st.container(key="scores"), st.container()
         name, model = choose_model(settings)  # an upload is brought to the model's size
         with picture_slot:
             picture = choose_picture(settings, model)
-    view = st.session_state.get("view") or scene.DEFAULT["view"]
+    view = st.session_state.get("view") or explorer.DEFAULT["view"]
     hand = set(st.session_state.get("hand_kept", []))
     state = picture | {
-        "ratio": st.session_state.ratio, "strategy": st.session_state.strategy, "seed": st.session_state.seed or 0,
-        "hand": "".join("01"[cell in hand] for cell in range(scene.HAND**2)), "view": view,
-    }  # fmt: skip
+        "ratio": st.session_state.ratio,
+        "strategy": st.session_state.strategy,
+        "seed": st.session_state.seed or 0,
+        "hand": "".join("01"[cell in hand] for cell in range(explorer.HAND**2)),
+        "view": view,
+    }
     with stage:
         try:
-            result = worker().submit(scene.reconstruction_of, model, state).result()
+            result = worker().submit(explorer.reconstruction_of, model, state).result()
             st.session_state.shown = state
         except ValueError as error:
             st.warning(plain(sentence(error)))
-            state = st.session_state.get("shown", scene.DEFAULT) | {"view": view}
-            result = worker().submit(scene.reconstruction_of, model, state).result()
+            state = st.session_state.get("shown", explorer.DEFAULT) | {"view": view}
+            result = worker().submit(explorer.reconstruction_of, model, state).result()
         views = show_pictures(result, view)
-    figures = worker().submit(scene.figures, result).result()
-    figures_slot.html(scene.figures_html(figures, int(result.mask.sum()), result.mask.size))
+    scores = worker().submit(explorer.scores, result).result()
+    scores_slot.html(explorer.scores_html(scores, int(result.mask.sum()), result.mask.size))
     offer_downloads(result, state, name, views)
     with st.expander("Error of each patch", icon=":material/grid_on:"):
         show_errors(result)
@@ -81,22 +85,29 @@ def main() -> None:
 
 def choose_mask() -> None:
     """Ratio, strategy, seed and squares by hand; all of them land in the session's state."""
-    ss, default = st.session_state, scene.DEFAULT
+    ss, default = st.session_state, explorer.DEFAULT
     for key in ("ratio", "strategy", "seed"):
         ss.setdefault(key, default[key])
     by_hand = ss.strategy == "hand"
-    st.slider("Hidden patches", 0, scene.RATIO_MAX, format="%d %%", key="ratio", disabled=by_hand)
+    st.slider("Hidden patches", 0, explorer.RATIO_MAX, format="%d %%", key="ratio", disabled=by_hand)
     st.segmented_control(
-        "Which patches", scene.STRATEGIES, format_func=lambda s: "by hand" if s == "hand" else s, key="strategy",
-        required=True, help=STRATEGY_HELP,
-    )  # fmt: skip
+        "Which patches",
+        explorer.STRATEGIES,
+        format_func=lambda s: "by hand" if s == "hand" else s,
+        key="strategy",
+        required=True,
+        help=STRATEGY_HELP,
+    )
     if by_hand:
         ss.setdefault("hand", ss.get("hand_kept", []))
-        side = scene.HAND
+        side = explorer.HAND
         ss.hand_kept = st.pills(
-            "Press squares to hide what is under them", range(side**2), key="hand", selection_mode="multi",
+            "Press squares to hide what is under them",
+            range(side**2),
+            key="hand",
+            selection_mode="multi",
             format_func=lambda cell: f"row {cell // side + 1}, column {cell % side + 1}",
-        )  # fmt: skip
+        )
         st.button("Show everything", on_click=lambda: ss.update(hand=[]), icon=":material/grid_off:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -104,7 +115,7 @@ def choose_mask() -> None:
         st.button("New mask", on_click=lambda: ss.update(seed=((ss.seed or 0) + 1) % 1000), icon=":material/casino:")
 
 
-def choose_picture(settings: serving.Settings, model: MaskedAutoencoder) -> dict[str, str]:
+def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, str]:
     """A shipped picture or an upload, as `sample` and `own` of a state; a bad upload changes nothing."""
     ss = st.session_state
     upload = ss.get("upload")
@@ -115,7 +126,7 @@ def choose_picture(settings: serving.Settings, model: MaskedAutoencoder) -> dict
         own: dict[str, Any] = {"key": key}
         try:
             limits = int(settings.max_megapixels * 1e6), int(settings.max_mb * 1e6)
-            job = worker().submit(scene.own_picture, upload.getvalue(), model.config, *limits)
+            job = worker().submit(explorer.own_picture, upload.getvalue(), model.config, *limits)
             own["png"] = job.result()
         except (ValueError, MemoryError) as error:
             own["complaint"] = sentence(error)
@@ -124,35 +135,37 @@ def choose_picture(settings: serving.Settings, model: MaskedAutoencoder) -> dict
             ss.sample = None
     own = ss.get("own", {})
     if ss.get("sample") is None and "png" not in own:
-        ss.sample = ss.get("sample_kept", scene.DEFAULT["sample"])
-    names = list(scene.samples())
+        ss.sample = ss.get("sample_kept", explorer.DEFAULT["sample"])
+    names = list(samples())
     sample = st.pills("Picture", names, format_func=lambda name: name.replace("_", " "), key="sample")
     ss.sample_kept = sample or ss.get("sample_kept")
     st.file_uploader(
-        "Or a picture of your own", key="upload", max_upload_size=max(1, int(settings.max_mb)),
+        "Or a picture of your own",
+        key="upload",
+        max_upload_size=max(1, int(settings.max_mb)),
         help=f"Up to {settings.max_mb:g} MB and {settings.max_megapixels:g} million pixels. It stays in the server's "
         "memory while this page is open, and is never written to a disk.",
-    )  # fmt: skip
+    )
     if "complaint" in own:
         st.error(plain(f"{own['complaint']} The picture before it stays."))
     return {"sample": sample, "own": ""} if sample else {"sample": "own", "own": own["png"]}
 
 
-def choose_model(settings: serving.Settings) -> tuple[str, MaskedAutoencoder]:
+def choose_model(settings: Settings) -> tuple[str, MaskedAutoencoder]:
     """The name of the model and the model; one that cannot be loaded leaves the embedded one in place."""
-    offered = [scene.EMBEDDED, *settings.models]
+    offered = [explorer.EMBEDDED, *settings.models]
     if settings.paths or (settings.paths is None and visitor_is_operator()):
         offered.append(OTHER)
     name = st.selectbox(
-        "Model", offered, format_func=lambda n: f"{n} (embedded)" if n == scene.EMBEDDED else n, key="model"
+        "Model", offered, format_func=lambda n: f"{n} (embedded)" if n == explorer.EMBEDDED else n, key="model"
     )
     if name == OTHER:
         name = st.text_input("Run folder or file of weights", key="path", placeholder="runs/mine").strip()
     try:
-        return name or scene.EMBEDDED, shared_model(name or scene.EMBEDDED, serving.version_of(name))
+        return name or explorer.EMBEDDED, shared_model(name or explorer.EMBEDDED, version_of(name))
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         st.error(plain(f"{sentence(error)} The embedded model stays in use."))
-        return scene.EMBEDDED, shared_model(scene.EMBEDDED, (0, 0))
+        return explorer.EMBEDDED, shared_model(explorer.EMBEDDED, (0, 0))
 
 
 def visitor_is_operator() -> bool:
@@ -164,13 +177,13 @@ def visitor_is_operator() -> bool:
 def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
     """The chosen view, or four of them; returns all."""
     st.session_state.setdefault("view", view)
-    st.segmented_control("View", scene.VIEWS, key="view", required=True, label_visibility="collapsed")
-    views = scene.views(result)
+    st.segmented_control("View", explorer.VIEWS, key="view", required=True, label_visibility="collapsed")
+    views = explorer.views(result)
     names = ("original", "masked", "raw", "pasted") if view == "side by side" else (view,)
     with st.container(key="four" if len(names) > 1 else "one"):
         for name in names:
             alt = f"{CAPTIONS[name]}; {result.mask.sum()} of {result.mask.size} patches are hidden"
-            st.image(inline(scene.png(views[name])), CAPTIONS[name], width="stretch", alt=alt)
+            st.image(inline(png(views[name])), CAPTIONS[name], width="stretch", alt=alt)
     return views
 
 
@@ -184,9 +197,9 @@ def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, v
     stem = f"reconstruction-{result.mask.sum()}-of-{result.mask.size}"
     view = state["view"]
     buttons: list[tuple[str, Callable[[], str | bytes], str, str]] = [
-        ("This view", lambda: scene.png(views[view], 4), f"{stem}-{view.replace(' ', '-')}.png", "image"),
-        ("All, with figures", lambda: serving.panel_png(result), f"{stem}.png", "photo_library"),
-        ("Figures (JSON)", lambda: serving.report(result, state, model), f"{stem}.json", "data_object"),
+        ("This view", lambda: png(views[view], 4), f"{stem}-{view.replace(' ', '-')}.png", "image"),
+        ("All, with figures", lambda: panel_png(result), f"{stem}.png", "photo_library"),
+        ("Figures (JSON)", lambda: report(result, state, model), f"{stem}.json", "data_object"),
     ]
     with st.container(horizontal=True):
         for label, make, name, symbol in buttons:
@@ -196,12 +209,15 @@ def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, v
 
 def show_errors(result: Reconstruction) -> None:
     """Where the model is wrong: a map of patches and the five worst."""
-    errors = serving.patch_error(result)
+    errors = result.hidden_patch_rmse()
     worst = [divmod(int(i), errors.shape[1]) for i in errors.ravel().argsort()[::-1][:5] if errors.ravel()[i] > 0]
     with st.container(key="errors"):
-        st.image(inline(scene.png(heat(errors, scene.ERROR_LIMIT))), width="stretch",
-                 caption=f"Black: no error, or visible. Pale yellow: {scene.ERROR_LIMIT} and more.",
-                 alt="Map of the error of each patch, brighter where it is larger")  # fmt: skip
+        st.image(
+            inline(png(heat(errors, explorer.ERROR_LIMIT))),
+            width="stretch",
+            caption=f"Black: no error, or visible. Pale yellow: {explorer.ERROR_LIMIT} and more.",
+            alt="Map of the error of each patch, brighter where it is larger",
+        )
         if worst:
             st.table({"row": [r + 1 for r, _ in worst], "column": [c + 1 for _, c in worst],
                       "error": [f"{errors[place]:.3f}" for place in worst]}, hide_index=True)  # fmt: skip
@@ -216,7 +232,7 @@ def keep_uploads_in_memory() -> None:
     """Starlette, which receives uploads for Streamlit, moves those above 1 MB to a temporary file unless told otherwise."""
     from starlette.formparsers import MultiPartParser
 
-    MultiPartParser.spool_max_size = int(scene.MAX_BYTES * 2)
+    MultiPartParser.spool_max_size = int(explorer.MAX_BYTES * 2)
 
 
 def sentence(error: BaseException) -> str:

@@ -1,5 +1,7 @@
-"""Where the files that ship with the project are: sample pictures, trained weights, results."""
+"""Files: those that ship with the project, and writing one so that nobody ever finds half of it."""
 
+import os
+import tempfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -26,3 +28,19 @@ def data_path(name: str = "") -> Path:
         siblings = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
         raise FileNotFoundError(f"no shipped file {name!r}; there are: {', '.join(siblings) or 'none'}")
     return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment, crash or kill, the old or the new content is there, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..weights import write_atomically
+from ..files import write_atomically
 from .checkpoint import list_checkpoints
 
 DEPTH = 8  # levels of folders that are searched for an earlier run
@@ -16,18 +16,18 @@ DEPTH = 8  # levels of folders that are searched for an earlier run
 class RunFolder:
     """`config.json`, `metrics.jsonl`, `checkpoints/`, `samples/` and TensorBoard's events of one run.
 
-    Only the leading process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run
+    Only the main process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run
     that was killed and resumed leaves the same lines as one that was not.
     """
 
-    def __init__(self, folder: Path, leads: bool = True):
-        self.folder, self.leads = folder, leads
+    def __init__(self, folder: Path, is_main: bool = True):
+        self.folder, self.is_main = folder, is_main
         self.checkpoints = folder / "checkpoints"
         self._metrics: Any = None
         self._events: Any = None
 
     def open(self, description: dict[str, Any], resume: bool) -> None:
-        """Create the folder, or check that it holds the same run; the leading process does so for all.
+        """Create the folder, or check that it holds the same run; the main process does so for all.
 
         Raises
         ------
@@ -36,7 +36,7 @@ class RunFolder:
         ValueError
             A run with another description is there.
         """
-        if not self.leads:
+        if not self.is_main:
             return
         path = self.folder / "config.json"
         if path.exists():
@@ -44,14 +44,20 @@ class RunFolder:
                 raise FileExistsError(
                     f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out"
                 )
-            if differences := _differences(json.loads(path.read_text()), description):
+            old = json.loads(path.read_text())
+            if old.get("format") != description["format"]:
+                raise ValueError(
+                    f"the run in {self.folder} was begun by another version of maelib and cannot be resumed: begin a new "
+                    f"one with its weights, --init {self.folder} and another --out"
+                )
+            if differences := _differences(old, description):
                 raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
         else:
             write_atomically(path, (json.dumps(description, indent=2) + "\n").encode())
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         (self.folder / "samples").mkdir(exist_ok=True)
 
-    def take_over(self, place: Path, description: dict[str, Any]) -> str:
+    def copy_earlier_run(self, place: Path, description: dict[str, Any]) -> str:
         """Copy the run found below `place` into this folder, unless a run is here already; returns what to tell the user."""
         if (self.folder / "config.json").exists():
             return f"goes on with the run that is in {self.folder}"
@@ -68,11 +74,11 @@ class RunFolder:
         if self.folder.exists():
             self.folder.rmdir()
         part.rename(self.folder)
-        return f"takes over the run in {found}"
+        return f"copies the run in {found}"
 
     def start_metrics(self, step: int) -> None:
         """Drop the lines after `step`, which a killed run wrote and the resumed one will write again, and begin to append."""
-        if not self.leads:
+        if not self.is_main:
             return
         path = self.folder / "metrics.jsonl"
         if path.exists():
@@ -87,7 +93,7 @@ class RunFolder:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line of metrics; it is with the operating system before this returns."""
-        if self.leads:
+        if self.is_main:
             self._metrics.write(json.dumps(line) + "\n")
             self._metrics.flush()
             for name in ("loss", "lr", "grad_norm"):

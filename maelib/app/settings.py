@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import __version__
-from .cli.common import load_any
-from .evaluation import PROTOCOLS, Reconstruction
-from .explorers import scene
-from .model import MaskedAutoencoder
+from .. import __version__
+from ..evaluation import PROTOCOLS, Reconstruction
+from ..explorers.state import MAX_BYTES, MAX_PIXELS, scores
+from ..loading import load
+from ..model import MaskedAutoencoder
+from ..training.checkpoint import list_checkpoints
 
 MAX_MODEL_BYTES = 4_000_000_000
 VARIABLES = {
-    "models": "MAELIB_APP_MODELS", "max_mb": "MAELIB_APP_MAX_MB", "max_megapixels": "MAELIB_APP_MAX_MEGAPIXELS",
+    "models": "MAELIB_APP_MODELS",
+    "max_mb": "MAELIB_APP_MAX_MB",
+    "max_megapixels": "MAELIB_APP_MAX_MEGAPIXELS",
     "paths": "MAELIB_APP_PATHS",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Settings:
     """
 
     models: tuple[str, ...] = ()
-    max_mb: float = scene.MAX_BYTES / 1e6
-    max_megapixels: float = scene.MAX_PIXELS / 1e6
+    max_mb: float = MAX_BYTES / 1e6
+    max_megapixels: float = MAX_PIXELS / 1e6
     paths: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, most in (("max_mb", scene.MAX_BYTES / 1e6), ("max_megapixels", scene.MAX_PIXELS / 1e6)):
+        for name, most in (("max_mb", MAX_BYTES / 1e6), ("max_megapixels", MAX_PIXELS / 1e6)):
             if not 0 < getattr(self, name) <= most:
                 raise ValueError(f"{name} must be above 0 and at most {most:.0f}, got {getattr(self, name)}")
 
@@ -69,7 +70,7 @@ def weights_file(name: str) -> Path | None:
     """The file that holds the weights of a run folder or a path; None for a shipped name."""
     path = Path(name).expanduser()
     if path.is_dir():
-        path /= "model.safetensors"
+        path = next(iter([*path.glob("model.safetensors"), *list_checkpoints(path / "checkpoints")]), path)
     return path if path.exists() else None
 
 
@@ -84,28 +85,23 @@ def open_model(name: str) -> MaskedAutoencoder:
     path = weights_file(name)
     if path and path.is_file() and path.stat().st_size > MAX_MODEL_BYTES:
         raise ValueError(f"{name} has {path.stat().st_size / 1e9:.1f} GB, more than {MAX_MODEL_BYTES / 1e9:.0f} GB")
-    model = load_any(str(Path(name).expanduser()) if path else name)
+    model = load(name)
     if model.config.channels not in (1, 3):
         raise ValueError(f"{name} takes pictures of {model.config.channels} channels, the application has 1 or 3")
     return model
 
 
-def patch_error(reconstruction: Reconstruction) -> np.ndarray:
-    """Root mean square error of each hidden patch, on the scale of pixels in [0, 1], 0 for visible ones: (rows, columns)."""
-    return np.where(reconstruction.mask, np.sqrt(reconstruction.patch_error()), 0.0)
-
-
 def panel_png(reconstruction: Reconstruction) -> bytes:
-    """Original, masked, raw and pasted with their figures, as a PNG file."""
+    """Original, masked, raw and pasted with their scores, as a PNG file."""
     file = io.BytesIO()
     reconstruction.panel().save(file, "PNG")
     return file.getvalue()
 
 
 def report(reconstruction: Reconstruction, state: dict[str, Any], model: str) -> str:
-    """Everything about what is shown, as JSON: choices, mask, figures with their protocols, the error of each patch."""
+    """Everything about what is shown, as JSON: choices, mask, scores with their protocols, the error of each patch."""
     by_hand = state["strategy"] == "hand"
-    figures = scene.figures(reconstruction)
+    measured = scores(reconstruction)
     return json.dumps(
         {
             "maelib": __version__,
@@ -115,11 +111,11 @@ def report(reconstruction: Reconstruction, state: dict[str, Any], model: str) ->
             "seed": None if by_hand else state["seed"],
             "mask_ratio_chosen": None if by_hand else state["ratio"] / 100,
             "mask": ["".join("01"[hidden] for hidden in row) for row in reconstruction.mask.astype(int)],
-            "protocols": {name: PROTOCOLS[name] for name in figures["model"]},
-            "metrics": figures,
-            "patch_error": {
+            "protocols": {name: PROTOCOLS[name] for name in measured["model"]},
+            "scores": measured,
+            "hidden_patch_rmse": {
                 "measure": "root mean square over the pixels and channels of a hidden patch, pixels in [0, 1]",
-                "values": patch_error(reconstruction).round(4).tolist(),
+                "values": reconstruction.hidden_patch_rmse().round(4).tolist(),
             },
         },
         indent=1,

@@ -1,4 +1,4 @@
-"""One picture from anything that a person has."""
+"""One picture from anything that a person has, and those that ship with the project."""
 
 import io
 from pathlib import Path
@@ -7,14 +7,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..files import data_path
+
 MAX_PIXELS = 100_000_000
 
 
-class PictureError(ValueError):
+class ImageError(ValueError):
     """Something that should be a picture is none, is damaged, or is too large."""
 
 
-def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """An upright RGB picture.
 
     Transparency is laid on white, 16-bit gray is scaled to 8, the EXIF rotation applied; a film gives its first frame.
@@ -30,7 +32,7 @@ def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Raises
     ------
-    PictureError
+    ImageError
         None, damaged, truncated, too large, or an array of another kind; names the file and the remedy.
     FileNotFoundError
         No such file.
@@ -42,7 +44,7 @@ def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
         if not path.exists():
             raise FileNotFoundError(f"no picture at {path}")
         if path.is_dir():
-            raise PictureError(f"{path} is a folder, not a picture: give the path of one file")
+            raise ImageError(f"{path} is a folder, not a picture: give the path of one file")
         with path.open("rb") as file:
             return _decode(file, str(path), max_pixels)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -55,19 +57,31 @@ def read_picture(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return _from_array(array, "the given tensor", max_pixels, channels_first=True)
     if isinstance(source, np.ndarray):
         return _from_array(source, "the given array", max_pixels)
-    raise PictureError(
-        f"no picture but {type(source).__name__}: give a path, bytes, a PIL picture, an array or a tensor"
-    )
+    raise ImageError(f"no picture but {type(source).__name__}: give a path, bytes, a PIL picture, an array or a tensor")
 
 
-def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
+def resize_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
     """The picture at exactly height x width pixels: resized to cover them (bicubic), then cut about its centre."""
     return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
 
 
-def fit_square(picture: Image.Image, size: int) -> Image.Image:
-    """The picture at size x size pixels, as `fit`: the shorter side becomes `size`, the middle is kept."""
-    return fit(picture, size, size)
+def resize_crop_square(picture: Image.Image, size: int) -> Image.Image:
+    """The picture at size x size pixels, as `resize_crop`: the shorter side becomes `size`, the middle is kept."""
+    return resize_crop(picture, size, size)
+
+
+def samples() -> list[str]:
+    """Names of the shipped pictures, in alphabetical order."""
+    return sorted(path.stem for path in data_path("samples").iterdir() if path.suffix in (".jpg", ".png"))
+
+
+def sample_path(name: str) -> Path:
+    """File of a shipped picture; FileNotFoundError lists the names where there is none of that name."""
+    for suffix in (".jpg", ".png"):
+        path = data_path("samples") / f"{name}{suffix}"
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"no sample picture {name!r}; there are: {', '.join(samples())}")
 
 
 def _rewound(file: Any) -> BinaryIO:
@@ -75,7 +89,7 @@ def _rewound(file: Any) -> BinaryIO:
         file.seek(0)
     content = file.read()
     if isinstance(content, str):
-        raise PictureError(f"{getattr(file, 'name', 'the upload')} is open as text: open it with mode 'rb'")
+        raise ImageError(f"{getattr(file, 'name', 'the upload')} is open as text: open it with mode 'rb'")
     return io.BytesIO(content)
 
 
@@ -84,31 +98,31 @@ def _decode(source: Image.Image | BinaryIO, name: str, max_pixels: int) -> Image
     try:
         picture = source if isinstance(source, Image.Image) else Image.open(source)
         return _to_rgb(picture, name, max_pixels)
-    except (PictureError, MemoryError):
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         if not isinstance(source, Image.Image) and source.seek(0, io.SEEK_END) == 0:
-            raise PictureError(f"{name} is empty: choose another file") from None
-        raise PictureError(f"{name} is not a picture: use JPEG, PNG, WebP, TIFF, BMP or GIF") from None
+            raise ImageError(f"{name} is empty: choose another file") from None
+        raise ImageError(f"{name} is not a picture: use JPEG, PNG, WebP, TIFF, BMP or GIF") from None
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name} has too many pixels ({error}): make it smaller first") from None
+        raise ImageError(f"{name} has too many pixels ({error}): make it smaller first") from None
     except Exception as error:  # on damaged data PIL raises nearly anything: struct.error, KeyError, ...
-        raise PictureError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
+        raise ImageError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
 
 
 def _to_rgb(picture: Image.Image, name: str, max_pixels: int) -> Image.Image:
     width, height = picture.size
     if width * height > max_pixels:
-        raise PictureError(f"{name} has {width} x {height} pixels, more than {max_pixels:,}: make it smaller first")
+        raise ImageError(f"{name} has {width} x {height} pixels, more than {max_pixels:,}: make it smaller first")
     if width * height == 0:
-        raise PictureError(f"{name} has {width} x {height} pixels: choose another one")
+        raise ImageError(f"{name} has {width} x {height} pixels: choose another one")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
         picture = Image.fromarray(_to_uint8(np.asarray(picture), name))
     elif picture.mode.startswith("I"):  # PIL's own conversion would clip 16 bits at 255
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
-            raise PictureError(f"{name} has pixels from {values.min()} to {values.max()}: they must lie in 0 to 65535")
+            raise ImageError(f"{name} has pixels from {values.min()} to {values.max()}: they must lie in 0 to 65535")
         picture = Image.fromarray(_to_uint8(values.astype(np.uint16), name))
     if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
         layer = picture.convert("RGBA")
@@ -123,7 +137,7 @@ def _from_array(array: np.ndarray, name: str, max_pixels: int, channels_first: b
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(f"{name} has the shape {shape}: one picture is (H, W), or {wanted} with C = 1, 3 or 4")
+        raise ImageError(f"{name} has the shape {shape}: one picture is (H, W), or {wanted} with C = 1, 3 or 4")
     return _decode(Image.fromarray(_to_uint8(array, name)), name, max_pixels)
 
 
@@ -131,15 +145,15 @@ def _to_uint8(array: np.ndarray, name: str) -> np.ndarray:
     """Pixels of any accepted kind on the scale 0 to 255."""
     if array.dtype.kind == "f":
         if np.isnan(array).any():
-            raise PictureError(f"{name} has pixels that are NaN: replace them")
+            raise ImageError(f"{name} has pixels that are NaN: replace them")
         if array.min() < 0 or array.max() > 1:
             extremes = f"{array.min():.4g} to {array.max():.4g}"
-            raise PictureError(f"{name} has pixels from {extremes}: they must lie in [0, 1]; divide by 255, or clip")
+            raise ImageError(f"{name} has pixels from {extremes}: they must lie in [0, 1]; divide by 255, or clip")
         array = np.rint(array * 255)
     elif array.dtype == bool:
         array = array * np.uint8(255)
     elif (array.dtype.kind, array.dtype.itemsize) == ("u", 2):
         array = np.rint(array / 257)  # 65535 becomes 255
     elif array.dtype != np.uint8:
-        raise PictureError(f"{name} has {array.dtype} pixels: they must be uint8, uint16 or floating point in [0, 1]")
+        raise ImageError(f"{name} has {array.dtype} pixels: they must be uint8, uint16 or floating point in [0, 1]")
     return np.ascontiguousarray(array.astype(np.uint8))

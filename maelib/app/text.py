@@ -49,12 +49,12 @@ STYLE = """<style>
 [data-testid="stImageCaption"], [data-testid="stImageCaption"] * { color: inherit !important; opacity: 1; }
 .st-key-errors { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }
 .st-key-errors > * { width: 100% !important; min-width: 0; }
-.st-key-figures table { border-collapse: collapse; width: 100%; max-width: 36rem; font-size: 0.9rem; }
-.st-key-figures th, .st-key-figures td { border-bottom: 1px solid rgba(128, 128, 128, 0.35); padding: 0.35rem 0.5rem;
+.st-key-scores table { border-collapse: collapse; width: 100%; max-width: 36rem; font-size: 0.9rem; }
+.st-key-scores th, .st-key-scores td { border-bottom: 1px solid rgba(128, 128, 128, 0.35); padding: 0.35rem 0.5rem;
   text-align: left; font-weight: 400; vertical-align: bottom; }
-.st-key-figures td { font-variant-numeric: tabular-nums; font-weight: 600; }
-.st-key-figures tr > :first-child { padding-left: 0; }
-.st-key-figures p { margin: 0 0 0.25rem; }
+.st-key-scores td { font-variant-numeric: tabular-nums; font-weight: 600; }
+.st-key-scores tr > :first-child { padding-left: 0; }
+.st-key-scores p { margin: 0 0 0.25rem; }
 .st-key-hand [role="group"], .st-key-hand [data-testid="stButtonGroup"] > div { display: grid;
   grid-template-columns: repeat(8, 1fr); gap: 2px; width: 17rem; max-width: 100%; }
 .st-key-hand button { width: 100%; min-width: 0; min-height: 0; aspect-ratio: 1; padding: 0; border-radius: 3px; }

@@ -1,0 +1,1 @@
+"""The web application: its page, its words, its settings."""

@@ -1,0 +1,121 @@
+"""Small pictures as arrays (H, W, 3) uint8, and sheets of them with words, drawn with numpy and PIL."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 2  # white pixels between pictures that stand side by side
+MARGIN = 12  # of a sheet with words
+DIM = 0.45  # what is not meant keeps this share of its brightness
+
+# Black, purple, red, orange, pale yellow: brightness grows all the way, for colour-blind eyes and for print.
+_STOPS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=float)
+COLOURS = np.stack(
+    [np.interp(np.linspace(0, len(_STOPS) - 1, 256), range(len(_STOPS)), stop) for stop in _STOPS.T], axis=1
+)
+COLOURS = np.rint(COLOURS).astype(np.uint8)  # (256, 3)
+
+
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 1 | 3) in [0, 1] as (H, W, 3) uint8, rounded."""
+    pixels = np.rint(np.asarray(picture).clip(0, 1) * 255).astype(np.uint8)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def heat(values: np.ndarray, limit: float) -> np.ndarray:
+    """Values (H, W) from 0 to `limit` in colours from black to pale yellow; what is beyond is clipped."""
+    return COLOURS[np.rint(np.clip(values / limit, 0, 1) * 255).astype(np.uint8)]
+
+
+def highlight_patch(picture: np.ndarray, row: int, column: int, patch_size: int) -> np.ndarray:
+    """A picture with everything dimmed but one patch."""
+    dimmed = np.rint(picture * DIM).astype(np.uint8)
+    box = np.s_[row * patch_size : (row + 1) * patch_size, column * patch_size : (column + 1) * patch_size]
+    dimmed[box] = picture[box]
+    return dimmed
+
+
+def tile(pictures: Sequence[np.ndarray], columns: int, gap: int = GAP) -> np.ndarray:
+    """Pictures of one size in a grid, row by row, white between them."""
+    height, width, _ = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = picture
+    return sheet
+
+
+def enlarged(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Every pixel as factor x factor pixels."""
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def at_least(picture: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) or (H, W, 1 | 3) in [0, 1] as (H', W', 3) uint8, enlarged until no side is below `side` pixels."""
+    return enlarged(to_uint8(picture), max(1, -(-side // min(picture.shape[:2]))))
+
+
+def png(picture: np.ndarray, enlarge: int = 1) -> bytes:
+    """The bytes of a PNG file."""
+    file = io.BytesIO()
+    # The lightest compression: a slider waits for it, and a stronger one saves a tenth.
+    Image.fromarray(enlarged(picture, enlarge)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def side_by_side(pictures: Sequence[np.ndarray], height: int = 256) -> np.ndarray:
+    """Pictures of any sizes in a row, each enlarged by whole pixels to at least `height`."""
+    big = [enlarged(p, -(-height // len(p))) for p in pictures]
+    tallest = max(len(p) for p in big)
+    padded = [np.pad(p, ((0, tallest - len(p)), (0, 8), (0, 0)), constant_values=255) for p in big]
+    return np.concatenate(padded, axis=1)[:, :-8]
+
+
+def labelled_row(pictures: Sequence[np.ndarray], labels: Sequence[str], below: str, side: int = 320) -> Image.Image:
+    """Pictures in [0, 1] in a row, each enlarged under its label, and a line of text below."""
+    big = [at_least(picture, side) for picture in pictures]
+    height, width, _ = big[0].shape
+    font, small = ImageFont.load_default(size=22), ImageFont.load_default(size=18)
+    sheet = Image.new("RGB", (len(big) * (width + MARGIN) + MARGIN, height + 92), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (label, picture) in enumerate(zip(labels, big, strict=True)):
+        x = MARGIN + i * (width + MARGIN)
+        draw.text((x, 8), label, fill="black", font=font)
+        sheet.paste(Image.fromarray(picture), (x, 44))
+    draw.text((MARGIN, height + 58), below, fill="#333333", font=small)
+    return sheet
+
+
+def contact_sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 96) -> Image.Image:
+    """Columns of pictures in [0, 1] beside one another, all of one size, each enlarged to at least `side` pixels."""
+    rows = [picture for row in zip(*columns, strict=True) for picture in row]
+    return Image.fromarray(tile([at_least(picture, side) for picture in rows], len(columns), gap=4))
+
+
+def labelled_sheets(
+    groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[np.ndarray]]]]], columns: int = 5, side: int = 128
+) -> Image.Image:
+    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label."""
+    font, small = ImageFont.load_default(size=20), ImageFont.load_default(size=14)
+    parts = [
+        (title if start == 0 else "", members[start : start + columns])
+        for title, members in groups
+        for start in range(0, len(members), columns)
+    ]
+    sheets = [contact_sheet([pictures for _, pictures in part], side) for _, part in parts]
+    above = [24 + (34 if title else 0) for title, _ in parts]
+    width, height = max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets) + sum(above)
+    page = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN * (len(parts) + 1)), "white")
+    draw, y = ImageDraw.Draw(page), MARGIN
+    for (title, part), sheet, room in zip(parts, sheets, above, strict=True):
+        draw.text((MARGIN, y), title, fill="black", font=font)
+        step = (sheet.width + 4) // len(part)
+        for i, (label, _) in enumerate(part):
+            draw.text((MARGIN + i * step, y + room - 20), label, fill="#333333", font=small)
+        page.paste(sheet, (MARGIN, y + room))
+        y += room + sheet.height + MARGIN
+    return page
