@@ -100,9 +100,12 @@ class MaskedAutoencoder(nn.Module):
     def to_patches(self, images: Tensor) -> Tensor:
         """Standardised patches (B, N, P); ValueError for a wrong shape, TypeError for integer pixels."""
         c = self.config
-        size = (c.channels, *c.hw)
-        if images.dim() != 4 or images.shape[1:] != size:
-            raise ValueError(f"images must be (B, *{size}), got {tuple(images.shape)}: resize them or the model")
+        C, H, W = c.channels, *c.hw
+        if images.dim() != 4 or images.shape[1:] != (C, H, W):
+            raise ValueError(
+                f"images must be (B, {C}, {H}, {W}), got {tuple(images.shape)}: resize them, or the model "
+                "(maelib.weights.resized)"
+            )
         if not images.is_floating_point():
             raise TypeError(f"images must be floating point, in [0, 1]; got {images.dtype}: divide uint8 by 255")
         return patchify((images - self.pixel_mean) / self.pixel_std, c.patch_size)

@@ -7,7 +7,7 @@ from typing import Any
 RENAMED = {
     "mask_ratio": "masking=RATIO",
     "noise": "masking=Masking.from_noise(noise, RATIO)",
-    "mask": "masking=Masking.from_mask(mask)",
+    "mask": "masking=Masking.from_mask(mask.flatten())",
 }
 
 

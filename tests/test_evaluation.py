@@ -8,8 +8,8 @@ import torch
 from conftest import SMALL
 
 import maelib
-from maelib import MaskedAutoencoder
-from maelib.datasets import resize_crop, load_dataset, read_image, sample_path
+from maelib import MaskedAutoencoder, Masking
+from maelib.datasets import load_dataset, read_image, resize_crop, sample_path
 from maelib.evaluation import (
     FILLS,
     evaluate,
@@ -22,24 +22,33 @@ from maelib.evaluation import (
     typical_and_worst,
 )
 from maelib.evaluation.baselines import gaussian
-from maelib.evaluation.reconstruction import pixel_mask, reconstruct_batch
 from maelib.loss import normalize_patches
-from maelib.masking import seeded_noise, split_by_noise
-from maelib.patches import gather_tokens, patchify
+from maelib.masking import gather_tokens, pixel_mask
+from maelib.patches import patchify
+from maelib.strategies import seeded
 
 
 class Knowing(MaskedAutoencoder):
     """Predicts the truth, as far as its targets contain it."""
 
-    def predict(self, images, mask_ratio=0.75, noise=None):
-        _, mask = super().predict(images, mask_ratio, noise)
-        patches = patchify(images, self.config.patch_size)
-        return normalize_patches(patches) if self.config.normalize_targets else patches, mask
+    def to_patches(self, images):
+        self.truth = super().to_patches(images)
+        self.decoder.all_patches = lambda latents, masking: self.targets()
+        return self.truth
+
+    def targets(self):
+        return normalize_patches(self.truth) if self.config.normalize_targets else self.truth
 
 
-def test_psnr_is_the_formula():
+def test_psnr_and_ssim_are_their_formulas():
     a, b = np.random.default_rng(0).random((2, 16, 16, 3))
     assert psnr(a, b) == pytest.approx(-10 * np.log10(((a - b) ** 2).mean()))
+    # SSIM by hand (Wang et al. 2004), windows of 7 x 7, K = 0.01 and 0.03
+    patches = [np.lib.stride_tricks.sliding_window_view(x, (7, 7), (0, 1)).reshape(10, 10, 3, 49) for x in (a, b)]
+    (ma, mb), (va, vb) = ([p.mean(-1) for p in patches], [p.var(-1, ddof=1) for p in patches])
+    cov = ((patches[0] - ma[..., None]) * (patches[1] - mb[..., None])).sum(-1) / 48
+    by_hand = (2 * ma * mb + 1e-4) * (2 * cov + 9e-4) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))
+    assert ssim(a, b) == pytest.approx(by_hand.mean(), abs=1e-9)
     where = np.zeros((16, 16), bool)
     where[3:9] = True
     assert psnr(a, b, where) == pytest.approx(-10 * np.log10(((a[3:9] - b[3:9]) ** 2).mean()))
@@ -50,8 +59,8 @@ def test_psnr_is_the_formula():
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
 def test_pasting_gives_away_exactly_the_share_of_the_visible(small_model, pictures, ratio):
     for seed, picture in enumerate(pictures[:5]):
-        metrics = reconstruct(small_model, picture, ratio, seed).scores()
-        gift = metrics["pasted"]["psnr"] - metrics["masked"]["psnr"]
+        scores = reconstruct(small_model, picture, ratio, seed).scores()
+        gift = scores["pasted"]["psnr"] - scores["masked"]["psnr"]
         assert gift == pytest.approx(-10 * np.log10(ratio), abs=1e-4)
 
 
@@ -63,8 +72,12 @@ def test_what_was_visible_stays(small_model, pictures):
     assert np.array_equal(r.pasted[r.hidden], r.raw[r.hidden])
     assert r.original.dtype == r.pasted.dtype == np.float32
     np.testing.assert_array_equal(r.original, pictures[0].astype(np.float32) / 255)
-    assert r.patch_error().shape == (4, 4)
-    assert r.patch_error().mean() == pytest.approx(np.square(r.raw - r.original).mean(), rel=1e-5)
+    assert not np.allclose(r.raw[~r.hidden], r.pasted[~r.hidden])
+    assert r.patch_mse().shape == (4, 4)
+    assert r.patch_mse().mean() == pytest.approx(np.square(r.raw - r.original).mean(), rel=1e-5)
+    assert (r.hidden_patch_rmse()[~r.mask] == 0).all()
+    np.testing.assert_allclose(r.hidden_patch_rmse()[r.mask] ** 2, r.patch_mse()[r.mask], rtol=1e-5)
+    assert [stage is part for stage, part in zip(r.stages, (r.original, r.masked, r.raw, r.pasted), strict=True)]
 
 
 @pytest.mark.parametrize("mean_std", [(0.0, 1.0), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
@@ -78,14 +91,14 @@ def test_a_model_that_knows_scores_perfectly(pictures, mean_std):
 def test_the_oracle_puts_the_true_statistics_back(pictures):
     model = Knowing(replace(SMALL, normalize_targets=True))
     images = torch.from_numpy(pictures[:4]).permute(0, 3, 1, 2) / 255
-    noise = seeded_noise((4, 4), batch=4)
-    with_oracle, mask = reconstruct_batch(model, images, 0.75, noise, oracle=True)
+    masking = seeded((4, 4), batch=4)
+    with_oracle, _ = model.reconstruct(images, masking, oracle=True)
     torch.testing.assert_close(with_oracle, images, atol=1e-5, rtol=0)
-    without, _ = reconstruct_batch(model, images, 0.75, noise)
+    without, _ = model.reconstruct(images, masking)
     error = (without - images).square().mean()
     assert error > 1e-3, "without the oracle the statistics of hidden patches are unknown"
     # Every patch gets one mean and one spread, those of the visible patches on average.
-    visible = gather_tokens(patchify(images, 8), (~mask).nonzero()[:, 1].reshape(4, -1))
+    visible = gather_tokens(patchify(images, 8), masking.visible)
     expected = visible.mean((1, 2))
     inside = (without > 0) & (without < 1)
     assert inside.float().mean() > 0.9
@@ -97,9 +110,9 @@ def test_figures_do_not_depend_on_the_batch_size_and_agree_with_one_picture(smal
     for protocol in one:
         assert one[protocol]["psnr"] == pytest.approx(many[protocol]["psnr"], abs=1e-5)
     single = evaluate(small_model, pictures, n=1, seed=5, progress=False)
-    metrics = reconstruct(small_model, pictures[0], seed=5).scores()
-    assert single["masked"]["psnr"] == pytest.approx(metrics["masked"]["psnr"], abs=1e-4)
-    assert single["pasted"]["ssim"] == pytest.approx(metrics["pasted"]["ssim"], abs=1e-5)
+    scores = reconstruct(small_model, pictures[0], seed=5).scores()
+    assert single["masked"]["psnr"] == pytest.approx(scores["masked"]["psnr"], abs=1e-4)
+    assert single["pasted"]["ssim"] == pytest.approx(scores["pasted"]["ssim"], abs=1e-5)
     assert single["pasted"] | {"psnr": 0, "ssim": 0} == {"psnr": 0, "ssim": 0, "n": 1, "mask_ratio": 0.75, "seed": 5}
     assert "ssim" not in single["masked"]
 
@@ -116,15 +129,39 @@ def test_seeds_and_strategies_change_the_mask(small_model, pictures):
 def test_a_mask_by_hand(small_model, pictures):
     mask = np.zeros((4, 4), bool)
     mask[1:3, 1:3] = True
-    for given in (mask, mask.ravel(), torch.from_numpy(mask)):
-        assert np.array_equal(reconstruct(small_model, pictures[0], mask=given).mask, mask)
-    nothing = reconstruct(small_model, pictures[0], mask=np.zeros((4, 4), bool))
+    for given in (mask.ravel(), torch.from_numpy(mask).flatten()):
+        assert np.array_equal(reconstruct(small_model, pictures[0], Masking.from_mask(given)).mask, mask)
+    nothing = reconstruct(small_model, pictures[0], 0)
     assert np.array_equal(nothing.pasted, nothing.original)
     assert nothing.scores() == {"pasted": {"psnr": 100.0, "ssim": pytest.approx(1), "mask_ratio": 0.0}}
-    with pytest.raises(ValueError, match=r"the mask must have 4 x 4 patches, got shape \(3, 3\)"):
-        reconstruct(small_model, pictures[0], mask=np.ones((3, 3), bool))
-    with pytest.raises(ValueError, match="at least one must stay visible"):
-        reconstruct(small_model, pictures[0], mask=np.ones((4, 4), bool))
+    with pytest.raises(ValueError, match="a masking of 1 x 9 patches does not fit 1 images of 16 patches"):
+        reconstruct(small_model, pictures[0], Masking.from_mask(np.arange(9) > 3))
+
+
+def test_missing_patches_are_not_scored(small_model, pictures):
+    missing = torch.zeros(1, 16, dtype=torch.bool)
+    missing[0, [0, 7, 9]] = True
+    masking = seeded((4, 4), missing=missing)
+    r = reconstruct(small_model, pictures[0], masking)
+    assert np.array_equal(r.missing, missing.reshape(4, 4).numpy())
+    assert r.mask[r.missing].all()
+    spoiled = np.where(r.pixels(r.missing)[..., None], np.float32(0.9), r.raw)
+    other = maelib.Reconstruction(r.original, spoiled, r.mask, missing=r.missing)
+    assert other.scores() == r.scores()
+    known = r.hidden & ~r.pixels(r.missing)
+    assert r.scores()["masked"]["psnr"] == pytest.approx(psnr(r.original, r.raw, known))
+    everything = ~r.pixels(r.missing)
+    assert r.scores()["pasted"]["psnr"] == pytest.approx(psnr(r.original, r.pasted, everything))
+    assert maelib.Reconstruction(r.original, spoiled, r.mask).scores() != r.scores()
+
+
+def test_earlier_calls_are_told_the_new_one(small_model, pictures):
+    with pytest.raises(TypeError, match=r"reconstruct\(\) takes masking, not mask_ratio: write masking=RATIO"):
+        reconstruct(small_model, pictures[0], mask_ratio=0.5)
+    with pytest.raises(TypeError, match=r"not mask: write masking=Masking.from_mask\(mask.flatten\(\)\)"):
+        maelib.reconstruct(small_model, pictures[0], mask=np.zeros((4, 4), bool))
+    with pytest.raises(AttributeError, match=r"no metrics\(\) any more: call scores\(\)"):
+        reconstruct(small_model, pictures[0]).metrics()
 
 
 @pytest.mark.parametrize(("channels", "hw"), [(1, (32, 32)), (3, (16, 48))])
@@ -147,8 +184,8 @@ def test_article_protocol_is_for_its_models_only(small_model, pictures):
         evaluate(small_model, pictures, ["article"])
     model = MaskedAutoencoder(replace(SMALL, image_size=224, patch_size=56, normalize_targets=True))
     assert set(evaluate(model, pictures, n=2, progress=False)) == {"article", "pasted", "masked"}
-    metrics = reconstruct(model, pictures[0]).scores()
-    assert metrics["article"]["psnr"] != metrics["pasted"]["psnr"]
+    scores = reconstruct(model, pictures[0]).scores()
+    assert scores["article"]["psnr"] != scores["pasted"]["psnr"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +194,7 @@ def test_article_protocol_is_for_its_models_only(small_model, pictures):
         ({"n": 0}, "n must be from 1 to the 48 pictures"),
         ({"n": 49}, "n must be from 1 to the 48 pictures of the data, got 49"),
         ({"protocols": ["nice"]}, "protocol must be one of article, pasted, masked, got nice"),
-        ({"mask_ratio": 1e-17}, "hides none of 16 patches"),
+        ({"mask_ratio": 1e-17}, "hides none of the patches"),
         ({"mask_ratio": 1.5}, "mask_ratio must be in"),
     ],
 )
@@ -172,7 +209,7 @@ def test_what_cannot_be_evaluated_is_refused(small_model, pictures, options, mes
 def test_fills_use_visible_pixels_only_unless_they_are_oracles():
     images, noise = torch.rand(2, 3, 32, 32), torch.rand(2, 16)
     mask = noise > noise.median()
-    visible = pixel_mask(mask, (4, 4), 8)
+    visible = (~pixel_mask(mask, 8, (4, 4))).float()
     changed = torch.where(visible.bool(), images, torch.rand_like(images))
     for name in ("visible_mean", "gaussian", "diffusion"):
         torch.testing.assert_close(FILLS[name](images, visible, 8), FILLS[name](changed, visible, 8))
@@ -203,8 +240,10 @@ def test_diffusion_is_the_solution_of_laplaces_equation():
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import spsolve
 
-    image = torch.from_numpy(np.array(resize_crop(read_image(sample_path("chelsea")), 32, 32))).permute(2, 0, 1)[None] / 255
-    hidden = ~pixel_mask(split_by_noise(seeded_noise((8, 8), 3), 16).mask, (8, 8), 4)[0, 0].bool().numpy()
+    image = (
+        torch.from_numpy(np.array(resize_crop(read_image(sample_path("chelsea")), 32, 32))).permute(2, 0, 1)[None] / 255
+    )
+    hidden = pixel_mask(seeded((8, 8), seed=3).mask, 4, (8, 8))[0, 0].numpy()
     number = np.cumsum(hidden).reshape(hidden.shape) - 1
     entries, known = [], np.zeros((hidden.sum(), 3))
     for y, x in np.argwhere(hidden):
@@ -266,15 +305,15 @@ def test_examples_are_the_nearest_to_the_median_and_the_lowest():
 
 
 def test_a_sheet_shows_each_picture_as_it_was_scored(small_model, pictures, monkeypatch):
-    from maelib.evaluation import examples
-
     shown = []
-    monkeypatch.setattr(examples, "labelled_sheets", shown.extend)
+    monkeypatch.setattr("maelib.evaluation.reconstruction.labelled_sheets", shown.extend)
     figures = score_pictures(small_model, pictures, mask_ratio=0.6, seed=3, progress=False)["masked"][:, 0]
     example_sheet(small_model, pictures, figures, mask_ratio=0.6, seed=3, typical=3, worst=2)
     (_, typical), (_, worst) = shown
     assert (len(typical), len(worst)) == (3, 2)
-    for (label, reconstruction), i in zip(worst, figures.argsort(), strict=False):
+    for (label, (original, masked, raw, pasted)), i in zip(worst, figures.argsort(), strict=False):
         assert label == f"no. {i}: {figures[i]:.1f} dB"
-        assert reconstruction.scores()["masked"]["psnr"] == pytest.approx(figures[i], abs=1e-3)
-        assert np.array_equal(reconstruction.original, pictures[i].astype(np.float32) / 255)
+        hidden = (masked != original).any(-1)
+        assert psnr(original, raw, hidden) == pytest.approx(figures[i], abs=1e-3)
+        assert np.array_equal(original, pictures[i].astype(np.float32) / 255)
+        assert np.array_equal(pasted[~hidden], original[~hidden])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from maelib.patches import PatchEmbed, gather_tokens, patchify, unpatchify
+from maelib.patches import grid_of, patchify, unpatchify
 from maelib.positions import resample_positions, sincos_2d
 
 sizes = st.tuples(
@@ -39,19 +39,22 @@ def test_patchify_holds_the_values_of_unfold():
 
 
 def test_a_linear_layer_on_patches_is_a_strided_convolution():
-    embed, images = PatchEmbed(4 * 4 * 3, 24), torch.rand(2, 3, 16, 8)
+    embed, images = nn.Linear(4 * 4 * 3, 24), torch.rand(2, 3, 16, 8)
     convolution = nn.Conv2d(3, 24, kernel_size=4, stride=4)
     with torch.no_grad():
-        convolution.weight.copy_(embed.projection.weight.reshape(24, 4, 4, 3).permute(0, 3, 1, 2))
-        convolution.bias.copy_(embed.projection.bias)
+        convolution.weight.copy_(embed.weight.reshape(24, 4, 4, 3).permute(0, 3, 1, 2))
+        convolution.bias.copy_(embed.bias)
     tokens = convolution(images).flatten(2).transpose(1, 2)
     torch.testing.assert_close(embed(patchify(images, 4)), tokens, atol=1e-5, rtol=1e-5)
 
 
-def test_gather_tokens_is_torch_gather():
-    tokens, ids = torch.rand(3, 10, 4), torch.stack([torch.randperm(10)[:6] for _ in range(3)])
-    assert torch.equal(gather_tokens(tokens, ids), tokens.gather(1, ids[..., None].expand(-1, -1, 4)))
-    assert torch.equal(gather_tokens(tokens[0], ids), torch.stack([tokens[0, i] for i in ids]))
+def test_a_grid_is_what_divides():
+    assert grid_of((12, 20), 4) == (3, 5)
+    for hw in ((12, 18), (10, 20), (2, 4), (0, 4), (-4, 4)):
+        with pytest.raises(
+            ValueError, match=rf"{hw[0]} x {hw[1]} pixels are not a multiple of the patch size 4: resize or"
+        ):
+            grid_of(hw, 4)
 
 
 def test_positions_follow_the_formula():

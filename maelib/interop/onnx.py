@@ -53,10 +53,13 @@ def onnx_bytes(model: MaskedAutoencoder, precision: str = "fp32") -> bytes:
         import onnx
     except ImportError as error:
         raise ImportError("this export needs onnx: pip install 'maelib[export]'") from error
-    graph = onnx.load_model_from_string(_trace(model))
+    graph, c = onnx.load_model_from_string(_trace(model)), model.config
+    sides = graph.graph.output[0].type.tensor_type.shape.dim[1:]
+    for side, size in zip(sides, (c.channels, *c.hw), strict=True):  # the exporter does not see that they are fixed
+        side.dim_value = size
     if precision != "fp32":
         _store(graph, precision)
-    for key, value in (("maelib", json.dumps(asdict(model.config), sort_keys=True)), ("precision", precision)):
+    for key, value in (("maelib", json.dumps(asdict(c), sort_keys=True)), ("precision", precision)):
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(graph)
@@ -77,7 +80,8 @@ class PixelsToPixels(nn.Module):
 def _trace(model: MaskedAutoencoder) -> bytes:
     """The float32 graph. B, K and M of the example are arbitrary: all stay free."""
     c, buffer = model.config, io.BytesIO()
-    example = (torch.rand(2, c.channels, *c.hw), *Masking.random(2, c.grid[0] * c.grid[1], 0.5))
+    masking = Masking.random(2, c.grid[0] * c.grid[1], 0.5)
+    example = (torch.rand(2, c.channels, *c.hw), masking.visible, masking.hidden)
     whole = PixelsToPixels(model).cpu().float().eval()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
