@@ -16,16 +16,15 @@ from typing import Any
 
 import torch
 from result_file import write_result
-from short_run import RECIPE, images_per_second, train
+from short_run import RECIPE, first_visible, images_per_second, shuffled, train
 from torch import Tensor
 from training_step import make_step
 
-from maelib import PRESETS, MAEConfig, MaskedAutoencoder
+from maelib import PRESETS, MAEConfig, MAEOutput, MaskedAutoencoder, Masking
 from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
 from maelib.loss import reconstruction_loss
-from maelib.model import MAEOutput
-from maelib.patches import gather_tokens
+from maelib.masking import gather_tokens
 
 SAMPLES = RECIPE.batch_size  # masked pictures in a step, for all alike
 
@@ -37,14 +36,12 @@ class DecodesSome(MaskedAutoencoder):
         super().__init__(config)
         self.share = share
 
-    def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
-        patches, grid = self.cut(images)
-        noise = torch.rand(patches.shape[:2], device=patches.device) if noise is None else noise
-        masking = self.choose(patches, mask_ratio, noise)
-        order = noise.gather(1, masking.hidden).argsort(dim=1)  # random among the hidden ones too
-        asked = masking.hidden.gather(1, order[:, : round(self.share * order.shape[1])])
-        masking = masking._replace(hidden=asked)
-        pred = self.decode(self.encode_visible(patches, masking, grid), masking, grid)
+    def forward(self, images: Tensor, masking: float | Masking = 0.75) -> MAEOutput:
+        patches = self.to_patches(images)
+        masking = Masking.of(masking, patches)
+        asked = shuffled(masking.hidden)[:, : round(self.share * masking.hidden.shape[1])]
+        latents = self.encoder(patches, masking.visible)
+        pred = self.decoder.hidden_patches(latents, masking._replace(hidden=asked))
         return MAEOutput(reconstruction_loss(pred, gather_tokens(patches, asked)), pred, masking.mask)
 
 
@@ -55,12 +52,12 @@ class SeveralMasks(MaskedAutoencoder):
         super().__init__(config)
         self.masks = masks
 
-    def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
-        N = self.cut(images)[0].shape[1]
-        noise = torch.rand(len(images), N, device=images.device) if noise is None else noise
-        rank = noise.argsort(dim=1).argsort(dim=1)
-        turned = [(rank + i * N // self.masks) % N / N for i in range(self.masks)]
-        return super().forward(images.repeat(self.masks, 1, 1, 1), mask_ratio, torch.cat(turned))
+    def forward(self, images: Tensor, masking: float | Masking = 0.75) -> MAEOutput:
+        masking = Masking.of(masking, self.to_patches(images))
+        order = torch.cat([shuffled(masking.visible), shuffled(masking.hidden)], dim=1)  # (B, N)
+        shift = order.shape[1] / self.masks
+        turned = torch.cat([order.roll(round(i * shift), dims=1) for i in range(self.masks)])
+        return super().forward(images.repeat(self.masks, 1, 1, 1), first_visible(turned, masking.visible.shape[1]))
 
 
 def contenders(config: MAEConfig) -> dict[str, tuple[MaskedAutoencoder, float, int]]:

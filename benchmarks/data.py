@@ -16,7 +16,6 @@ on the machine lowers the figures; the load average at the start is printed with
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from result_file import write_result
 
 from maelib.datasets import DatasetError, PackedImages, load_dataset
 from maelib.hardware import describe_hardware, describe_software
@@ -61,7 +61,7 @@ def random_batches(data: PackedImages) -> Iterator[np.ndarray]:
 def trainer_batches(data: PackedImages, augment: str) -> Iterator[torch.Tensor]:
     """What the trainer feeds a model with, without end: (128, 3, H, W) float32."""
     config = TrainConfig(batch_size=min(BATCH, len(data)), augment=augment)
-    patches = (data.size // 4) ** 2  # each batch comes with the noise that chooses its masks
+    patches = (data.size // 4) ** 2  # each batch comes with its masks
     batches = Batches(data.images, config, (data.size, data.size), patches, World(), torch.device("cpu"))
     step = 0
     while True:
@@ -129,12 +129,8 @@ def main() -> int:
         f"\n{describe_hardware()}; {describe_software()}" + (f"; load average {load:.1f}" if load is not None else "")
     )
     if args.json:
-        record = {
-            "kind": "benchmark", "name": "data", "dataset": dataset, "size": args.size, "batch": BATCH,
-            "hardware": describe_hardware(), "software": describe_software(), "load_average": load,
-            "consumes_images_per_s": args.consumes, "rows": rows,
-        }  # fmt: skip
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
+        about = {"dataset": dataset, "size": args.size, "batch": BATCH, "load_average": load}
+        write_result(args.json, rows, **about, consumes_images_per_s=args.consumes)
     return 0
 
 

@@ -9,7 +9,6 @@ the same move takes in Python. Bytes are those that came over the wire, without 
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -24,9 +23,9 @@ import torch  # noqa: E402
 from book_site import FLAGS, chromium, serve  # noqa: E402
 from live_site import Watched, build_site, wire_bytes  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from result_file import write_result  # noqa: E402
 
 from maelib.explorers.reconstruction import ReconstructionExplorer  # noqa: E402
-from maelib.hardware import describe_hardware, describe_software  # noqa: E402
 
 
 def in_the_page(browser: Browser, url: str, moves: int) -> dict[str, float]:
@@ -46,7 +45,7 @@ def in_the_page(browser: Browser, url: str, moves: int) -> dict[str, float]:
         watched.after(0, "model", lambda i=i: watched.page.keyboard.press("ArrowLeft" if i % 2 else "ArrowRight"))
         seconds.append(time.perf_counter() - start)
     files = watched.page.evaluate("document.querySelector('.maelib-live').driver.engine.files")
-    by_worker = sum(files[name]["size"] for name in ("runtime", "model", "scene"))
+    by_worker = sum(files[name]["size"] for name in ("runtime", "model", "state"))
     used = wire_bytes(watched.page) + by_worker
     watched.context.close()
     return {
@@ -92,16 +91,9 @@ def main() -> None:
     ]  # fmt: skip
     for row in rows:
         print(f"{row['what']:55}{row['measured']:10.2f} {row['unit']}   at most {row['limit']}")
-    record = {
-        "kind": "latency",
-        "name": "explorers",
-        "about": f"Medians of {args.visits} visits with {args.moves} slider moves each, Chromium {version}, one wasm thread",
-        "hardware": describe_hardware(),
-        "software": describe_software(),
-        "table": rows,
-    }
     if args.json:
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
+        often = f"{args.visits} visits with {args.moves} slider moves each"
+        write_result(args.json, rows, kind="latency", about=f"Medians of {often}, Chromium {version}, one wasm thread")
 
 
 if __name__ == "__main__":

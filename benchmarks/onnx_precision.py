@@ -10,20 +10,20 @@ no pixel by more than 2.
 
 import argparse
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-import torch
+from result_file import write_result
 
 from maelib import load
 from maelib.datasets import load_dataset
-from maelib.hardware import describe_hardware, describe_software
+from maelib.evaluation.metrics import psnr
+from maelib.hardware import describe_software
 from maelib.interop.onnx import PRECISIONS, onnx_bytes
-from maelib.masking import num_visible, seeded_noise, split_by_noise
-from maelib.patches import patchify
+from maelib.masking import pixel_mask
+from maelib.strategies import seeded
 
 ALLOWED_DB, ALLOWED_PIXEL = 0.1, 2.0
 
@@ -32,34 +32,30 @@ def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[
     """A row for each precision."""
     model = load(name)
     c = model.config
-    images = torch.from_numpy(np.array(load_dataset("tiny-imagenet", "val", size=c.hw[0]).images[:n]))
-    patches = patchify(images.permute(0, 3, 1, 2) / 255, c.patch_size).numpy()
-    keep = num_visible(patches.shape[1], mask_ratio)
-    masking = split_by_noise(seeded_noise(c.grid, seed, batch=n), keep)
+    images = np.array(load_dataset("tiny-imagenet", "val", size=c.hw[0]).images[:n], dtype=np.float32) / 255
+    masking = seeded(c.grid, mask_ratio, seed, batch=n)
+    hidden = pixel_mask(masking.mask, c.patch_size, c.grid)[:, 0].numpy()
+    inputs = {"visible": masking.visible.numpy(), "hidden": masking.hidden.numpy()}
+    inputs["images"] = images.transpose(0, 3, 1, 2)
+    feeds = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(n)]
     rows: list[dict[str, Any]] = []
     reference = None
     for precision in PRECISIONS:
         content = onnx_bytes(model, precision)
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        found = np.stack([one(session, patches[i], masking.visible[i], masking.hidden[i]) for i in range(n)])
-        hidden = masking.mask.numpy()
-        psnr = [-10 * np.log10(np.square(found[i] - patches[i])[hidden[i]].mean(dtype=np.float64)) for i in range(n)]
+        found = np.concatenate([session.run(None, feed)[0] for feed in feeds]).transpose(0, 2, 3, 1)
+        scores = [psnr(*picture) for picture in zip(images, found, hidden, strict=True)]
         reference = found if reference is None else reference
         row: dict[str, Any] = {
             "weights": precision,
             "bytes": len(content),
             "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
         }
-        row |= {"masked_psnr_db": float(np.mean(psnr)), "furthest": float(np.abs(found - reference).max() * 255)}
+        row |= {"masked_psnr_db": float(np.mean(scores)), "furthest": float(np.abs(found - reference).max() * 255)}
         rows.append(row)
     for row in rows:
         row["lost_db"] = rows[0]["masked_psnr_db"] - row["masked_psnr_db"]
     return rows
-
-
-def one(session: Any, patches: np.ndarray, visible: torch.Tensor, hidden: torch.Tensor) -> np.ndarray:
-    inputs = {"patches": patches[None], "visible": visible[None].numpy(), "hidden": hidden[None].numpy()}
-    return session.run(None, inputs)[0][0]
 
 
 def main() -> None:
@@ -74,18 +70,11 @@ def main() -> None:
     for row in rows:
         row["chosen"] = row is chosen
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-    record = {
-        "kind": "benchmark",
-        "name": "onnx_precision",
-        "model": args.model,
-        "about": f"PSNR under `masked` on the first {args.n:,} validation pictures of Tiny ImageNet, 75 % hidden, masks of seed 0",
-        "hardware": describe_hardware(),
-        "software": f"{describe_software()}, onnxruntime {onnxruntime.__version__}",
-        "n": args.n,
-        "table": rows,
-    }
     if args.json:
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
+        software = f"{describe_software()}, onnxruntime {onnxruntime.__version__}"
+        pictures = f"the first {args.n:,} validation pictures of Tiny ImageNet"
+        about = f"PSNR under `masked` on {pictures}, 75 % hidden, masks of seed 0"
+        write_result(args.json, rows, model=args.model, about=about, software=software, n=args.n)
 
 
 if __name__ == "__main__":

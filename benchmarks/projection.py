@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from ablation import attention, fused_attention
+from result_file import write_result
 from scaling import PUBLISHED
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -87,13 +88,12 @@ def main() -> None:
         print(line)
     if args.json:
         about = {
-            "kind": "benchmark", "name": args.json.stem,
             "about": "Two T4s, the article's model, fp16; nothing here was measured by this project. From the operations and "
             "bytes of our step, counted, and the data sheet: 65 TFLOP/s and 320 GB/s a card. A run should lie between "
             "the lines",
-            "gflop_per_image": round(operations / 1e9, 1), "mb_per_image": round(each / 1e6), "table": table,
+            "gflop_per_image": round(operations / 1e9, 1), "mb_per_image": round(each / 1e6),
         }  # fmt: skip
-        args.json.write_text(json.dumps(about, indent=1) + "\n")
+        write_result(args.json, table, **about, hardware=None, software=None)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,12 @@ from maelib.hardware import describe_hardware, describe_software
 
 
 def write_result(path: Path, table: list[dict[str, Any]], **fields: Any) -> None:
-    """Write a benchmark's table with what a reader needs to judge it, and where it was measured: here, now."""
-    record = {"kind": "benchmark", "name": path.stem, **fields}
-    record |= {"hardware": describe_hardware(), "software": describe_software(), "table": table}
+    """Write a benchmark's table with what a reader needs to judge it, and where it was measured: here, now.
+
+    A field may replace one of these, such as `kind`, or None leaves it out.
+    """
+    measured = {"hardware": describe_hardware(), "software": describe_software()}
+    record = {"kind": "benchmark", "name": path.stem, **measured, **fields, "table": table}
+    record = {key: value for key, value in record.items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")

@@ -4,9 +4,10 @@ import statistics
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from training_step import Step, measure
 
-from maelib import MaskedAutoencoder
+from maelib import MaskedAutoencoder, Masking
 from maelib.datasets import PackedImages
 from maelib.training import TrainConfig, Trainer
 
@@ -18,9 +19,20 @@ def train(
 ) -> MaskedAutoencoder:
     """A trained model; a run that was cut goes on, one that is complete is read."""
     about = {"name": name, "data": "tiny-imagenet"}
+    torch.manual_seed(recipe.seed)  # for models that draw something of their own; checkpoints keep where that stands
     trainer = Trainer(model, data.images, recipe, folder, resume=True, about=about)
     trainer.train()
     return trainer.model.eval()
+
+
+def shuffled(ids: Tensor) -> Tensor:
+    """Each row of indices (B, K) in an order of its own."""
+    return ids.gather(1, torch.rand(ids.shape, device=ids.device).argsort(dim=1))
+
+
+def first_visible(order: Tensor, keep: int) -> Masking:
+    """The masking that shows the first patches of an order (B, N) and hides the rest."""
+    return Masking(order[:, :keep].sort(dim=1).values, order[:, keep:].sort(dim=1).values)
 
 
 def images_per_second(steps: dict[str, Step], pictures: int, rounds: int) -> dict[str, float]:

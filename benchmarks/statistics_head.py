@@ -17,52 +17,51 @@ from result_file import write_result
 from short_run import RECIPE, train
 from torch import Tensor, nn
 
-from maelib import PRESETS, MAEConfig, MaskedAutoencoder
+from maelib import PRESETS, MAEConfig, MAEOutput, MaskedAutoencoder, Masking
 from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
-from maelib.loss import normalize_patches, patch_statistics, reconstruction_loss
-from maelib.model import MAEOutput
-from maelib.patches import gather_tokens
+from maelib.loss import normalize_patches, patch_statistics, reconstruction_loss, shared_statistics
+from maelib.masking import gather_tokens
+from maelib.patches import unpatchify
 
 VARIANCE = 0.07  # of the pixels of Tiny ImageNet: an error of statistics of this size weighs as one of a whole patch
 STATISTICS = ("own", "visible average", "true (an oracle)")
 
 
 class WithStatistics(MaskedAutoencoder):
-    """Predicts normalised patches, and the mean and the standard deviation of each.
-
-    Its configuration says that targets are raw, because `predict` returns pixels, made with the `statistics` chosen.
-    """
+    """Predicts normalised patches, and the mean and the standard deviation of each; paints with the `statistics` chosen."""
 
     statistics = "own"
 
     def __init__(self, config: MAEConfig):
-        super().__init__(config)
+        super().__init__(replace(config, normalize_targets=True))
         head = nn.Linear(config.decoder_width, config.patch_dim + 2)
         nn.init.xavier_uniform_(head.weight)
         nn.init.zeros_(head.bias)
         self.decoder.head = head
 
-    def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
-        patches, grid = self.cut(images)
-        masking = self.choose(patches, mask_ratio, noise)
-        out = self.decode(self.encode_visible(patches, masking, grid), masking, grid)  # (B, M, P + 2)
+    def forward(self, images: Tensor, masking: float | Masking = 0.75) -> MAEOutput:
+        patches = self.to_patches(images)
+        masking = Masking.of(masking, patches)
+        out = self.decoder.hidden_patches(self.encoder(patches, masking.visible), masking)  # (B, M, P + 2)
         target = gather_tokens(patches, masking.hidden)
         loss = reconstruction_loss(out[..., :-2], normalize_patches(target))
         loss = loss + reconstruction_loss(out[..., -2:], torch.cat(patch_statistics(target), dim=-1)) / VARIANCE
         return MAEOutput(loss, out[..., :-2], masking.mask)
 
-    def predict(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        out, mask = super().predict(images, mask_ratio, noise)  # (B, N, P + 2)
+    def reconstruct(
+        self, images: Tensor, masking: float | Masking = 0.75, oracle: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        c, patches = self.config, self.to_patches(images)
+        masking = Masking.of(masking, patches)
+        out, mask = self.predict(images, masking)  # (B, N, P + 2)
         mean, std = out[..., -2:-1], out[..., -1:]
-        if self.statistics != "own":
-            mean, std = patch_statistics(self.cut(images)[0])
-        if self.statistics == "visible average":  # as the library does it for a model without such a head
-            seen = ~mask[..., None]
-            count = seen.sum(1, keepdim=True)
-            mean = (mean * seen).sum(1, keepdim=True) / count
-            std = ((std.square() * seen).sum(1, keepdim=True) / count).sqrt()
-        return out[..., :-2] * std + mean, mask
+        if oracle or self.statistics == "true (an oracle)":
+            mean, std = patch_statistics(patches)
+        elif self.statistics == "visible average":
+            mean, std = shared_statistics(gather_tokens(patches, masking.visible))
+        pixels = unpatchify(out[..., :-2] * std + mean, c.patch_size, c.grid) * self.pixel_std + self.pixel_mean
+        return pixels.clamp(0, 1), mask
 
 
 def main() -> None:

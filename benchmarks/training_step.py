@@ -34,9 +34,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from maelib import create_model
-from maelib.hardware import describe_hardware, describe_software
+from maelib.hardware import DTYPES, describe_hardware, describe_software
 from maelib.training.optimizer import make_optimizer, parameter_groups
-from maelib.hardware import DTYPES
 
 MODELS = {"base": "mae_base_patch16_224", "tiny": "mae_tiny_patch4_64_plain"}
 BATCH = {"cpu": {"base": 16, "tiny": 128}, "cuda": {"base": 256, "tiny": 1024}}

@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 from result_file import write_result
-from short_run import RECIPE, images_per_second, train
+from short_run import RECIPE, first_visible, images_per_second, shuffled, train
 from torch import Tensor
 from training_step import make_step
 
-from maelib import PRESETS, MAEConfig, MaskedAutoencoder
+from maelib import PRESETS, MAEConfig, MAEOutput, MaskedAutoencoder, Masking
 from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
-from maelib.model import MAEOutput
 
 
 class RisingMask(MaskedAutoencoder):
@@ -40,11 +39,15 @@ class RisingMask(MaskedAutoencoder):
         """The share hidden in a step."""
         return self.start + (end - self.start) * min(1.0, 2 * step / self.steps)
 
-    def forward(self, images: Tensor, mask_ratio: float = 0.75, noise: Tensor | None = None) -> MAEOutput:
+    def forward(self, images: Tensor, masking: float | Masking = 0.75) -> MAEOutput:
+        masking = Masking.of(masking, self.to_patches(images))
         if self.training:
-            mask_ratio = self.ratio(int(self.step), mask_ratio)
+            N = masking.num_patches
+            hidden = self.ratio(int(self.step), masking.hidden.shape[1] / N)
+            order = torch.cat([masking.visible, shuffled(masking.hidden)], dim=1)  # those that were visible stay so
+            masking = first_visible(order, round(N * (1 - hidden)))
             self.step.add_(1)
-        return super().forward(images, mask_ratio, noise)
+        return super().forward(images, masking)
 
 
 @dataclass(frozen=True)

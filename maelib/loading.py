@@ -64,7 +64,7 @@ def _from_checkpoint(path: Path, state: dict[str, Any]) -> tuple[MaskedAutoencod
         if shape is None:
             shape = json.loads((path.parent.parent / "config.json").read_text())["model"]
         model, step = restored(MAEConfig(**shape), state["model"], state.get("format", 1)), state["step"]
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} holds no model of maelib ({' '.join(str(error).split())})") from error
     warnings.warn(f"the run was stopped: this is its checkpoint of step {step}, {path}", stacklevel=4)
     return model, {"step": step, "classes": None, "range": None}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import ROOT, SMALL
 
-from maelib import PRESETS, MaskedAutoencoder, create_model
+from maelib import PRESETS, MaskedAutoencoder, Masking, create_model
 from maelib.datasets import PackedImages
-from maelib.evaluation import reconstruct_batch
+from maelib.evaluation import evaluate
 from maelib.patches import patchify
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -23,12 +23,14 @@ import peers
 import probes
 import projection
 import scaling
+import short_run
 import statistics_head
 import training_step
 import trials
 
 NAME = "mae_tiny_patch4_64_plain"
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ATTENTIONS = ablation.attentions(CPU) | ablation.attentions(CUDA)
 
 
 def trainable(model: torch.nn.Module) -> int:
@@ -71,25 +73,48 @@ def test_both_attention_settings_compute_the_same():
         assert losses[0] > 0
 
 
-@pytest.mark.parametrize(
-    "key", [*ablation.CHANGES, *ablation.attentions(CPU), *ablation.attentions(torch.device("cuda"))]
-)
+@pytest.mark.parametrize("key", [*ablation.CHANGES, *ATTENTIONS])
 def test_a_saving_switched_off_changes_nothing_but_the_work(key):
     torch.manual_seed(0)
     ours = create_model(NAME)
     other = create_model(NAME)
     other.load_state_dict(ours.state_dict())
-    images, noise = torch.rand(2, 3, 64, 64), torch.rand(2, 256)
-    expected = ours(images, noise=noise)
+    images, masking = torch.rand(2, 3, 64, 64), Masking.random(2, 256)
+    expected = ours(images, masking)
     if key in ablation.CHANGES:
         ablation.CHANGES[key](other)
-        found = other(images, noise=noise)
+        found = other(images, masking)
+        assert trainable(other) == trainable(ours)
     else:
-        attend = {**ablation.attentions(CPU), **ablation.attentions(torch.device("cuda"))}[key]
-        with ablation.attention(attend):
-            found = other(images, noise=noise)
+        with ablation.attention(ATTENTIONS[key]):
+            found = other(images, masking)
     torch.testing.assert_close(found.loss, expected.loss)
     torch.testing.assert_close(found.pred, expected.pred, atol=1e-4, rtol=1e-4)
+
+
+def test_every_patch_is_projected_where_that_saving_is_off():
+    model = MaskedAutoencoder(SMALL)
+    ablation.project_every_patch(model)
+    seen = []
+    model.every_patch.register_forward_hook(lambda _, given, out: seen.append(out.shape[1]))
+    model(torch.rand(2, 3, *SMALL.hw))
+    assert seen == [SMALL.grid[0] * SMALL.grid[1]]
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_another_attention_is_in_every_block_and_only_while_it_should_be(cross):
+    model = MaskedAutoencoder(replace(SMALL, decoder_cross=cross))
+    calls = []
+
+    def counted(q, k, v):
+        calls.append(q.shape)
+        return ablation.explicit_attention(q, k, v)
+
+    with ablation.attention(counted):
+        model(torch.rand(1, 3, *SMALL.hw))
+    assert len(calls) == SMALL.depth + SMALL.decoder_depth
+    model(torch.rand(1, 3, *SMALL.hw))
+    assert len(calls) == SMALL.depth + SMALL.decoder_depth
 
 
 def test_pieces_give_the_gradient_of_the_whole_batch():
@@ -101,7 +126,7 @@ def test_pieces_give_the_gradient_of_the_whole_batch():
         noise = torch.rand(8, 256, generator=torch.Generator().manual_seed(1))
         shares = iter(noise.chunk(pieces))
         forward = model.forward
-        model.forward = lambda x, shares=shares, forward=forward: forward(x, noise=next(shares))
+        model.forward = lambda x, shares=shares, forward=forward: forward(x, Masking.from_noise(next(shares)))
         training_step.make_step(model, images, "fp32", pieces)()
         steps.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     torch.testing.assert_close(steps[0], steps[1], atol=2e-5, rtol=0)
@@ -127,12 +152,13 @@ def test_statistics_are_put_back_as_the_library_does_it(statistics, oracle):
     for name in ("decoder.head.weight", "decoder.head.bias"):
         weights[name] = weights[name][:-2]
     plain.load_state_dict(weights)
-    images, noise = torch.rand(2, 3, 32, 32), torch.rand(2, 16)
+    images, masking = torch.rand(2, 3, 32, 32), Masking.random(2, 16)
     twin.statistics = statistics
     with torch.no_grad():
-        expected, _ = reconstruct_batch(plain, images, 0.75, noise, oracle=oracle)
-        found, _ = twin.predict(images, 0.75, noise)
-    torch.testing.assert_close(found.clamp(0, 1), patchify(expected, SMALL.patch_size))
+        expected, _ = plain.reconstruct(images, masking, oracle)
+        found, mask = twin.reconstruct(images, masking)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(mask, masking.mask)
 
 
 def test_the_statistics_head_learns_the_statistics():
@@ -147,8 +173,8 @@ def test_the_statistics_head_learns_the_statistics():
         optimizer.step()
     images = torch.tensor([0.2, 0.8]).reshape(2, 1, 1, 1).expand(2, 3, 32, 32)
     with torch.no_grad():
-        found, mask = twin.predict(images)
-    hidden = found[mask].reshape(2, -1)  # nobody taught it the visible ones
+        found, mask = twin.reconstruct(images)
+    hidden = patchify(found, SMALL.patch_size)[mask].reshape(2, -1)  # nobody taught it the visible ones
     assert (hidden.mean(dim=1) - torch.tensor([0.2, 0.8])).abs().max() < 0.1
 
 
@@ -168,12 +194,13 @@ def test_decoding_some_of_the_hidden_patches_is_a_sample_of_the_loss():
     model = MaskedAutoencoder(config)
     some = changed_work.DecodesSome(config, 0.25)
     some.load_state_dict(model.state_dict())
-    images = torch.rand(3, 3, *config.hw)
+    images, masking = torch.rand(3, 3, *config.hw), Masking.random(3, config.grid[0] * config.grid[1])
     with torch.no_grad():
-        whole = model(images, noise=(noise := torch.rand(3, config.grid[0] * config.grid[1])))
-        part = some(images, noise=noise)
+        whole = model(images, masking)
+        part = some(images, masking)
         some.share = 1.0
-        every = some(images, noise=noise)
+        every = some(images, masking)
+    assert torch.equal(part.mask, masking.mask)
     assert part.pred.shape[1] == round(0.25 * whole.pred.shape[1])
     for mine, all_of_it in zip(part.pred, whole.pred, strict=True):  # each is one of the predictions of the whole
         assert torch.cdist(mine, all_of_it).amin(dim=1).max() < 1e-4
@@ -188,9 +215,10 @@ def test_several_masks_of_a_picture_share_no_visible_patch():
     assert torch.equal((~mask).sum(dim=0), torch.ones_like(mask[0], dtype=torch.long))
     single = changed_work.SeveralMasks(SMALL, 1)
     single.load_state_dict(model.state_dict())
-    noise = torch.rand(3, mask.shape[-1])
-    expected = MaskedAutoencoder.forward(model, images, noise=noise)
-    assert single(images, noise=noise).loss.item() == pytest.approx(expected.loss.item(), rel=1e-6)
+    masking = Masking.random(3, mask.shape[-1])
+    expected = MaskedAutoencoder.forward(model, images, masking)
+    assert single(images, masking).loss.item() == pytest.approx(expected.loss.item(), rel=1e-6)
+    assert torch.equal(model(images, masking).mask[:3], masking.mask), "the first mask is the one that was asked for"
 
 
 def test_contenders_of_other_work_begin_alike_and_take_as_many_masked_pictures():
@@ -212,6 +240,29 @@ def test_a_rising_mask_hides_half_at_first_and_three_quarters_from_the_middle_on
     assert shares[2] == pytest.approx(0.625, abs=1 / patches)
     assert model.step == 8, "a checkpoint has to know where the schedule stood"
     assert model.eval()(images, 0.5).mask.float().mean() == 0.5, "who evaluates says how much is hidden"
+
+
+def test_a_rising_mask_shows_at_least_what_the_recipe_shows():
+    model, masking = trials.RisingMask(SMALL, steps=4), Masking.random(2, SMALL.grid[0] * SMALL.grid[1])
+    masks = [model(torch.rand(2, 3, *SMALL.hw), masking).mask for _ in range(3)]
+    assert not (masks[0] & ~masking.mask).any()
+    assert torch.equal(masks[2], masking.mask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [(changed_work.DecodesSome, 0.5), (changed_work.SeveralMasks, 2), (trials.RisingMask, 9)]
+)
+def test_a_short_run_can_be_repeated_whatever_was_drawn_before(kind, how, pictures, tmp_path):
+    recipe = replace(short_run.RECIPE, batch_size=16, base_lr=0.04)
+    data = PackedImages("few", pictures, None, [])
+    weights = []
+    for name in "ab":
+        torch.manual_seed(0)
+        made = kind(SMALL, how)
+        torch.rand(len(weights))  # the generator stands elsewhere
+        trained = short_run.train(made, "run", data, tmp_path / name, recipe)
+        weights.append(torch.cat([p.detach().flatten() for p in trained.parameters()]))
+    assert torch.equal(*weights)
 
 
 def test_every_trial_of_the_table_can_be_repeated():
@@ -254,9 +305,48 @@ def test_probes_compare_layers_and_shares_and_keep_what_they_measured(pictures, 
 
 def test_the_projection_counts_the_work_of_a_step():
     operations, each, once = projection.work(NAME)
-    parameters = trainable(create_model(NAME))
-    table = json.loads((ROOT / "data/results/training_step.json").read_text())["table"]
-    counted = next(r["gflop_per_image"] for r in table if r["model"] == NAME and r["contender"] == "maelib")
-    assert operations / 1e9 == pytest.approx(counted, rel=1e-3)
+    model = create_model(NAME)
+    parameters, c = trainable(model), model.config
+    N = c.grid[0] * c.grid[1]
+    K = N // 4
+
+    def blocks(depth: int, length: int, width: int) -> int:  # four, then twice four D x D matrices; q k^T, then times v
+        return depth * (2 * 12 * length * width**2 + 2 * 2 * length**2 * width)
+
+    embed = 2 * K * c.patch_dim * c.width
+    forward = embed + blocks(c.depth, 1 + K, c.width) + 2 * (1 + K) * c.width * c.decoder_width
+    forward += blocks(c.decoder_depth, 1 + N, c.decoder_width) + 2 * N * c.decoder_width * c.patch_dim
+    assert (
+        operations == 3 * forward - embed
+    )  # back once for the weights, once for what went in, but not for the picture
     assert once > 7 * 4 * parameters  # AdamW alone reads weight, gradient and two moments, and writes three of them
     assert each > 100 * 4 * 3 * 64 * 64  # a hundred times the picture goes to memory and back, at least
+
+
+def test_the_weights_of_a_web_page_are_scored_as_evaluate_scores(pictures, monkeypatch, small_model):
+    pytest.importorskip("onnxruntime")
+    import onnx_precision
+
+    monkeypatch.setattr(onnx_precision, "load", lambda name: small_model.eval())
+    monkeypatch.setattr(onnx_precision, "load_dataset", lambda *_, **__: PackedImages("few", pictures, None, []))
+    full, half, quarter = onnx_precision.measure("", 5)
+    scores = evaluate(small_model, pictures, ("masked",), n=5)["masked"]
+    assert full["masked_psnr_db"] == pytest.approx(scores["psnr"], abs=1e-3)
+    assert full["furthest"] == full["lost_db"] == 0
+    assert quarter["bytes"] < half["bytes"] < full["bytes"]
+    assert 0 < half["furthest"] < quarter["furthest"]
+
+
+def test_pictures_come_in_every_way_of_the_table(monkeypatch, capsys, tmp_path):
+    import data
+
+    argv = ["--data", "samples", "--seconds", "0.01", "--consumes", "100", "--json", str(tmp_path / "data.json")]
+    monkeypatch.setattr(sys, "argv", ["data.py", *argv])
+    assert data.main() == 0
+    printed, record = capsys.readouterr().out, json.loads((tmp_path / "data.json").read_text())
+    assert record["kind"] == "benchmark"
+    assert record["hardware"]
+    assert len([row for row in record["table"] if row["what"].startswith("batches")]) == 4
+    for row in record["table"]:
+        assert f"| {row['what']} |" in printed
+        assert row["images_per_s"] == pytest.approx(row["images"] / row["seconds"])

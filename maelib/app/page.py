@@ -1,6 +1,6 @@
 """The web application, which `maelib app` and `streamlit run` show: the reconstruction explorer in a page of its own.
 
-Streamlit runs this file from the top whenever a visitor moves something. Pictures and figures come from
+Streamlit runs this file from the top whenever a visitor moves something. Pictures and scores come from
 `maelib.explorers.state`, as in the notebooks.
 """
 
@@ -198,8 +198,8 @@ def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, v
     view = state["view"]
     buttons: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("This view", lambda: png(views[view], 4), f"{stem}-{view.replace(' ', '-')}.png", "image"),
-        ("All, with figures", lambda: panel_png(result), f"{stem}.png", "photo_library"),
-        ("Figures (JSON)", lambda: report(result, state, model), f"{stem}.json", "data_object"),
+        ("All, with scores", lambda: panel_png(result), f"{stem}.png", "photo_library"),
+        ("Scores (JSON)", lambda: report(result, state, model), f"{stem}.json", "data_object"),
     ]
     with st.container(horizontal=True):
         for label, make, name, symbol in buttons:

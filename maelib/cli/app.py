@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .common import UsageError
 
-HELP = "the reconstruction explorer as a web application: pictures, masks, figures, downloads"
+HELP = "the reconstruction explorer as a web application: pictures, masks, scores, downloads"
 EXAMPLES = """  maelib app                                    at http://127.0.0.1:8501, for this machine only
   maelib app --model runs/mine                  offer a run of yours beside the embedded model
   maelib app --host 0.0.0.0 --port 8080         for everyone who reaches this machine; put a proxy before it
@@ -21,6 +21,8 @@ on the server where --host is this machine, or with --paths on. All visitors sha
 "The web application" has set-ups for Streamlit Community Cloud, a Hugging Face Space, and nginx with systemd.
 """
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# A model as small as ours gains little from more threads, and threads that wait in a loop slow down everything beside them.
+THREADS = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +74,8 @@ def run(args: argparse.Namespace) -> None:
     flags = [f"--{name}={value}" for name, value in options.items() if value != ""]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *flags]
     os.environ.update(settings.to_environment())
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
     sys.stdout.flush()
     if os.name == "nt":  # exec detaches from the console there
         raise SystemExit(subprocess.call(command))

@@ -38,10 +38,9 @@ def run(args: argparse.Namespace) -> None:
         model, about = load_with_about(args.model)
     for field in fields(MAEConfig):
         print(f"{field.name:18} {getattr(model.config, field.name)}")
-    parts = {"encoder": [model.encoder], "decoder": [model.decoder], "whole model": [model.encoder, model.decoder]}
-    for name, modules in parts.items():
-        trainable = sum(p.numel() for module in modules for p in module.parameters())
-        fixed = sum(b.numel() for module in modules for b in module.buffers())
+    for name, part in (("encoder", model.encoder), ("decoder", model.decoder), ("whole model", model)):
+        trainable = sum(p.numel() for p in part.parameters())
+        fixed = sum(b.numel() for key, b in part.named_buffers() if key.endswith("positions"))
         print(f"{name:18} {trainable + fixed:,} numbers, {trainable:,} of them trainable, {fixed:,} fixed positions")
     for key, value in about.items():
         if value:

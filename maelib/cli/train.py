@@ -195,7 +195,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         default = field.default if field.default is not MISSING else None
         shown = " ".join(f"{value:g}" for value in default) if isinstance(default, tuple) else default
         flag = f"--{field.name.replace('_', '-')}"
-        text = f"{about[field.name].rstrip('.').replace('%', '%%')} (default: {shown})"
+        text = f"{about.get(field.name, '').rstrip('.').replace('%', '%%')} (default: {shown})"
         if isinstance(default, bool):
             group.add_argument(flag, action="store_true", default=None, help=text)
         elif isinstance(default, tuple):

@@ -37,6 +37,8 @@ def run_record(
         raise ValueError(f"{folder} holds no checkpoint yet: let the run reach the end of an epoch")
     state, train = found[1], description["train"]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    if not lines:
+        raise ValueError(f"{folder} holds no line of metrics yet: let the run reach the end of an epoch")
     thinned = lines[:: max(1, -(-len(lines) // CURVE_POINTS))]
     record = {
         "kind": "run",

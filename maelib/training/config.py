@@ -118,7 +118,7 @@ class TrainConfig:
 
 def recipe_help() -> dict[str, str]:
     """What each field of `TrainConfig` is, in one line, as its docstring says."""
-    return dict(re.findall(r"^    (\w+)\n        (.+)$", TrainConfig.__doc__ or "", re.MULTILINE))
+    return dict(re.findall(r"^    ([a-z]\w*)\n        (.+)$", TrainConfig.__doc__ or "", re.MULTILINE))
 
 
 # The article: Tiny ImageNet at 224 pixels, 25 epochs, linear warm-up and cosine, mixed precision, clipping, targets

@@ -127,7 +127,10 @@ def earlier_run(place: Path, description: dict[str, Any]) -> Path | None:
     for folder in _folders(place):
         if (folder / "config.json").is_file() and list_checkpoints(folder / "checkpoints"):
             try:
-                differences = _differences(json.loads((folder / "config.json").read_text()), description)
+                found = json.loads((folder / "config.json").read_text())
+                differences = _differences(found, description)
+                if found.get("format") != description["format"]:
+                    differences = ["begun by another version of maelib: --init takes its weights"]
             except ValueError:
                 differences = ["its config.json cannot be read"]
             if differences:
