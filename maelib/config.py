@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from .patches import grid_of
 
-COUNTS = ("patch_size", "channels", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads")
+_COUNTS = ("patch_size", "channels", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MAEConfig:
         for name in ("image_size", "pixel_mean", "pixel_std"):
             if isinstance(getattr(self, name), list):  # JSON has lists only
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in COUNTS:
+        for name in _COUNTS:
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}")
         for name in ("decoder_cross", "normalize_targets"):

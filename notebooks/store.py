@@ -112,6 +112,8 @@ def store(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONHASHSEED", "0")  # the kernel inherits it
+    os.environ.setdefault("PYTHONHASHSEED", "0")  # the kernel inherits these
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin for work slow everybody on a busy machine
     for name in sys.argv[1:] or sorted(map(str, HERE.glob("[0-9]*.ipynb"))):
         store(Path(name).resolve())

@@ -54,6 +54,8 @@ def make_read_only(folder: str) -> bool:
 
 if __name__ == "__main__":
     folder, *command = sys.argv[1:]
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin for work slow everybody on a busy machine
     alone = separate()
     print("network: loopback only" if alone else "network: guarded")
     print("input: read-only" if alone and make_read_only(folder) else "input: writable for root", flush=True)

@@ -142,8 +142,8 @@ def earlier_run(place: Path, description: dict[str, Any]) -> Path | None:
         raise ValueError(f"{len(same)} earlier runs to go on from: {names}; remove all inputs but the newest")
     if others and not same:
         raise ValueError(
-            f"only other runs below {place}: {', '.join(others)}; remove that input to train from scratch, or give its "
-            "recipe to go on with it"
+            f"only other runs below {place}: {', '.join(others)}; remove that input to train from scratch, give its "
+            "recipe to go on with it, or begin a new run with its weights (--init)"
         )
     return same[0] if same else None
 
