@@ -77,7 +77,7 @@ def build_site(folder: Path, cache: Path | None = None, weights: Path | None = N
     write_site(folder / "source", cache)
     arguments = ["-q", "-W", "-n", str(folder / "source"), str(folder / "html")]
     call = f"from sphinx.cmd.build import main; sys.exit(main({arguments!r}))"
-    embedded = f"from maelib.explorers import scene; scene.EMBEDDED = {str(weights)!r}; " if weights else ""
+    embedded = f"from maelib.explorers import state; state.EMBEDDED = {str(weights)!r}; " if weights else ""
     done = subprocess.run([sys.executable, "-c", f"import sys; {embedded}{call}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder / "html"

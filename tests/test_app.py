@@ -2,29 +2,35 @@
 
 import html
 import json
+import os
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import maelib
-from maelib import serving
+from maelib import drawing
+from maelib.app import settings
 from maelib.cli import build_parser, main
 from maelib.evaluation import PROTOCOLS
-from maelib.explorers import scene
+from maelib.explorers import state as explorer
+from maelib.training.checkpoint import save_checkpoint
+from maelib.weights import FORMAT
 
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "maelib" / "app.py"
+SCRIPT = ROOT / "maelib" / "app" / "page.py"
 
 
 def page(monkeypatch=None, **environment):
-    for name in serving.VARIABLES.values():
+    for name in settings.VARIABLES.values():
         if monkeypatch:
             monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -34,25 +40,25 @@ def page(monkeypatch=None, **environment):
     return app
 
 
-def figures(app):
-    """The table of figures as it is shown."""
-    return next(element.value for element in app.html if "maelib-figures" in element.value)
+def scores(app):
+    """The table of scores as it is shown."""
+    return next(element.value for element in app.html if "maelib-scores" in element.value)
 
 
 def expected(**state):
-    model = maelib.load(state.pop("model", scene.EMBEDDED))
-    result = scene.reconstruction_of(model, scene.DEFAULT | state)
-    return scene.figures_html(scene.figures(result), int(result.mask.sum()), result.mask.size)
+    model = maelib.load(state.pop("model", explorer.EMBEDDED))
+    result = explorer.reconstruction_of(model, explorer.DEFAULT | state)
+    return explorer.scores_html(explorer.scores(result), int(result.mask.sum()), result.mask.size)
 
 
 def png(size=(90, 60), seed=0):
     picture = Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), dtype=np.uint8))
-    return scene.png(np.asarray(picture))
+    return drawing.png(np.asarray(picture))
 
 
 def test_first_page_shows_the_explorers_own_result():
     app = page()
-    assert figures(app) == expected()
+    assert scores(app) == expected()
     assert [image.captions[0].split(":")[0] for image in app.image[:4]] == ["original", "masked", "raw", "pasted"]
     assert all(len(image.proto.imgs[0].alt) > 5 for image in app.image)
     assert not app.error
@@ -70,27 +76,27 @@ def test_links_go_to_the_book():
     assert address == BOOK
 
 
-def test_every_control_changes_what_the_scene_says():
+def test_every_control_changes_what_the_page_says():
     app = page()
     app.slider(key="ratio").set_value(40).run()
-    assert figures(app) == expected(ratio=40)
+    assert scores(app) == expected(ratio=40)
     app.segmented_control(key="strategy").set_value("block").run()
-    assert figures(app) == expected(ratio=40, strategy="block")
+    assert scores(app) == expected(ratio=40, strategy="block")
     app.number_input(key="seed").set_value(7).run()
-    assert figures(app) == expected(ratio=40, strategy="block", seed=7)
+    assert scores(app) == expected(ratio=40, strategy="block", seed=7)
     next(b for b in app.button if b.label == "New mask").click().run()
     assert app.session_state["seed"] == 8
-    assert figures(app) == expected(ratio=40, strategy="block", seed=8)
+    assert scores(app) == expected(ratio=40, strategy="block", seed=8)
     app.pills(key="sample").set_value("rocket").run()
-    assert figures(app) == expected(ratio=40, strategy="block", seed=8, sample="rocket")
+    assert scores(app) == expected(ratio=40, strategy="block", seed=8, sample="rocket")
     app.pills(key="sample").set_value(None).run()  # the chosen one pressed again
-    assert figures(app) == expected(ratio=40, strategy="block", seed=8, sample="rocket")
+    assert scores(app) == expected(ratio=40, strategy="block", seed=8, sample="rocket")
     app.slider(key="ratio").set_value(0).run()
-    assert "0 of 256" in figures(app)
+    assert "0 of 256" in scores(app)
     assert not app.exception
 
 
-@pytest.mark.parametrize("view", scene.VIEWS)
+@pytest.mark.parametrize("view", explorer.VIEWS)
 def test_every_view_shows_its_pictures(view):
     app = page()
     app.segmented_control(key="view").set_value(view).run()
@@ -104,30 +110,30 @@ def test_mask_by_hand():
     app = page()
     app.segmented_control(key="strategy").set_value("hand").run()
     assert app.slider(key="ratio").disabled
-    assert "0 of 256" in figures(app)
+    assert "0 of 256" in scores(app)
     app.pills(key="hand").set_value([0, 9, 63]).run()
     hand = "".join("01"[cell in (0, 9, 63)] for cell in range(64))
-    assert figures(app) == expected(strategy="hand", hand=hand)
+    assert scores(app) == expected(strategy="hand", hand=hand)
     app.segmented_control(key="strategy").set_value("random").run()
     app.segmented_control(key="strategy").set_value("hand").run()
-    assert figures(app) == expected(strategy="hand", hand=hand)  # the squares are kept
+    assert scores(app) == expected(strategy="hand", hand=hand)  # the squares are kept
     app.pills(key="hand").set_value(list(range(64))).run()
     assert "leave at least one visible" in app.warning[0].value
-    assert figures(app) == expected(strategy="hand", hand=hand)  # the picture before it stays
+    assert scores(app) == expected(strategy="hand", hand=hand)  # the picture before it stays
     next(b for b in app.button if b.label == "Show everything").click().run()
     assert not app.warning
-    assert "0 of 256" in figures(app)
+    assert "0 of 256" in scores(app)
 
 
 def test_own_picture_and_back():
     app = page()
     app.file_uploader(key="upload").set_value(("mine.png", png(), "image/png")).run()
-    own = scene.own_picture(png(), maelib.load(scene.EMBEDDED).config)
-    assert figures(app) == expected(sample="own", own=own)
+    own = explorer.own_picture(png(), maelib.load(explorer.EMBEDDED).config)
+    assert scores(app) == expected(sample="own", own=own)
     app.pills(key="sample").set_value("coffee").run()
-    assert figures(app) == expected(sample="coffee")
+    assert scores(app) == expected(sample="coffee")
     app.file_uploader(key="upload").set_value(None).run()
-    assert figures(app) == expected(sample="coffee")
+    assert scores(app) == expected(sample="coffee")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_own_picture_and_back():
         (b"", "is empty"),
         (b"<html>", "is not a picture"),
         (png()[:3000], "damaged or truncated"),
-        (scene.png(np.zeros((900, 1200, 3), np.uint8)), "1200 x 900 pixels, more than 1,000,000"),
+        (drawing.png(np.zeros((900, 1200, 3), np.uint8)), "1200 x 900 pixels, more than 1,000,000"),
         (b"x" * 2_100_000, "2.1 MB, more than 2.0 MB"),
     ],
     ids=["empty", "text", "truncated", "pixels", "bytes"],
@@ -148,12 +154,12 @@ def test_bad_upload_is_a_sentence_and_changes_nothing(content, message, monkeypa
     assert not app.exception
     assert message in app.error[0].value
     assert len(app.error) == 1
-    assert figures(app) == expected(sample="rocket")
+    assert scores(app) == expected(sample="rocket")
     app.slider(key="ratio").set_value(50).run()  # still usable, and the message still there
-    assert figures(app) == expected(sample="rocket", ratio=50)
+    assert scores(app) == expected(sample="rocket", ratio=50)
     app.file_uploader(key="upload").set_value(("y.png", png(), "image/png")).run()
     assert not app.error
-    assert figures(app) != expected(sample="rocket", ratio=50)
+    assert scores(app) != expected(sample="rocket", ratio=50)
 
 
 def test_name_of_a_file_is_shown_nowhere():
@@ -172,7 +178,22 @@ def test_checkpoint_by_its_path(tmp_path, small_model):
     for name in (path, path.parent):
         app.text_input(key="path").set_value(str(name)).run()
         assert not app.error
-        assert figures(app) == expected(model=path)
+        assert scores(app) == expected(model=path)
+
+
+@pytest.mark.filterwarnings("ignore:the run was stopped")
+def test_a_stopped_run_is_shown_by_its_newest_checkpoint(tmp_path, small_model):
+    state = {"format": FORMAT, "config": asdict(small_model.config), "model": small_model.state_dict(), "step": 7}
+    saved = save_checkpoint(tmp_path / "checkpoints", 7, state)
+    app = page()
+    app.selectbox(key="model").set_value("another checkpoint").run()
+    app.text_input(key="path").set_value(str(tmp_path)).run()
+    assert not app.error
+    assert scores(app) == expected(model=saved)
+    torch.nn.init.zeros_(small_model.decoder.head.weight)  # it trains on
+    newer = save_checkpoint(tmp_path / "checkpoints", 8, state | {"step": 8})
+    app.run()
+    assert scores(app) == expected(model=newer) != expected(model=saved)
 
 
 def test_bad_checkpoint_is_a_sentence_and_the_embedded_model_stays(tmp_path):
@@ -187,15 +208,15 @@ def test_bad_checkpoint_is_a_sentence_and_the_embedded_model_stays(tmp_path):
         assert "The embedded model stays in use" in app.error[0].value
         assert "![" not in app.error[0].value
         assert "://" not in app.error[0].value
-        assert figures(app) == expected()
+        assert scores(app) == expected()
 
 
 def test_operator_decides_which_models_there_are(tmp_path, small_model, monkeypatch):
     path = maelib.save(small_model, tmp_path / "model.safetensors")
     app = page(monkeypatch, MAELIB_APP_PATHS="off", MAELIB_APP_MODELS=str(path))
-    assert app.selectbox(key="model").options == [f"{scene.EMBEDDED} (embedded)", str(path)]
+    assert app.selectbox(key="model").options == [f"{explorer.EMBEDDED} (embedded)", str(path)]
     app.selectbox(key="model").set_value(str(path)).run()
-    assert figures(app) == expected(model=path)
+    assert scores(app) == expected(model=path)
     app = page(monkeypatch, MAELIB_APP_MODELS="")
     assert "another checkpoint" in app.selectbox(key="model").options  # whoever sits at the machine
 
@@ -211,42 +232,42 @@ def test_wrong_settings_are_a_sentence(variable, value, message, monkeypatch):
 
 
 def test_settings_survive_the_environment(monkeypatch):
-    settings = serving.Settings(("a", "b"), 3.5, 12.0, False)
-    for name, value in settings.to_environment().items():
+    chosen = settings.Settings(("a", "b"), 3.5, 12.0, False)
+    for name, value in chosen.to_environment().items():
         monkeypatch.setenv(name, value)
-    assert serving.Settings.from_environment() == settings
+    assert settings.Settings.from_environment() == chosen
 
 
 def test_sessions_share_one_model_and_one_thread(monkeypatch):
     opened = []
-    real = serving.open_model
-    monkeypatch.setattr(serving, "open_model", lambda name: opened.append(name) or real(name))
+    real = settings.open_model
+    monkeypatch.setattr(settings, "open_model", lambda name: opened.append(name) or real(name))
     import streamlit
 
     streamlit.cache_resource.clear()
     for _ in range(3):
         page().slider(key="ratio").set_value(50).run()
-    assert opened == [scene.EMBEDDED]
+    assert opened == [explorer.EMBEDDED]
 
 
 def test_uploads_stay_in_memory():
     from starlette.formparsers import MultiPartParser
 
     page()
-    assert MultiPartParser.spool_max_size > scene.MAX_BYTES
+    assert MultiPartParser.spool_max_size > explorer.MAX_BYTES
 
 
 def test_report_holds_what_is_shown():
-    state = scene.DEFAULT | {"ratio": 60, "seed": 3}
-    result = scene.reconstruction_of(maelib.load(scene.EMBEDDED), state)
-    record = json.loads(serving.report(result, state, "/secret/place/model.safetensors"))
-    assert record["metrics"] == json.loads(json.dumps(scene.figures(result)))
+    state = explorer.DEFAULT | {"ratio": 60, "seed": 3}
+    result = explorer.reconstruction_of(maelib.load(explorer.EMBEDDED), state)
+    record = json.loads(settings.report(result, state, "/secret/place/model.safetensors"))
+    assert record["scores"] == json.loads(json.dumps(explorer.scores(result)))
     assert record["protocols"]["masked"] == PROTOCOLS["masked"]
     assert (np.array([[c == "1" for c in row] for row in record["mask"]]) == result.mask).all()
-    errors = np.array(record["patch_error"]["values"])
+    errors = np.array(record["hidden_patch_rmse"]["values"])
     assert (errors[~result.mask] == 0).all()
     pooled = np.sqrt(np.square(errors[result.mask]).mean())  # the mean over patches is that over their pixels
-    assert -20 * np.log10(pooled) == pytest.approx(record["metrics"]["model"]["masked"]["psnr"], abs=0.02)
+    assert -20 * np.log10(pooled) == pytest.approx(record["scores"]["model"]["masked"]["psnr"], abs=0.02)
     assert "/secret" not in json.dumps(record)
 
 
@@ -263,15 +284,22 @@ def test_command_starts_streamlit_with_its_options(monkeypatch, tmp_path, small_
     path = maelib.save(small_model, tmp_path / "model.safetensors")
     called = []
     monkeypatch.setattr("os.execv", lambda program, command: called.append(command))
-    for name in serving.VARIABLES.values():
+    for name in settings.VARIABLES.values():
         monkeypatch.setenv(name, "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the operator's own choice stays
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     assert main(["app", "--host", "0.0.0.0", "--port", "8080", "--model", str(path), "--max-mb", "5"]) == 0
     for flag in ("--server.address=0.0.0.0", "--server.port=8080", "--server.maxUploadSize=5"):
         assert flag in called[0]
     assert "--browser.gatherUsageStats=false" in called[0]
-    assert serving.Settings.from_environment() == serving.Settings((str(path),), 5.0, 64.0, False)
+    assert settings.Settings.from_environment() == settings.Settings((str(path),), 5.0, 64.0, False)
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("7", "PASSIVE")
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert main(["app"]) == 0
-    assert serving.Settings.from_environment().paths  # the visitor sits at this machine
+    assert settings.Settings.from_environment().paths  # the visitor sits at this machine
+    assert int(os.environ["OMP_NUM_THREADS"]) <= 2, "it leaves the other cores to others"
+    assert Path(called[1][called[1].index("run") + 1]) == SCRIPT
 
 
 @pytest.mark.parametrize(
@@ -292,7 +320,7 @@ def test_deployment_page_fits_the_project():
     assert [line for line in lines if not line.startswith(("#", "--"))] == [wanted]
     assert "app" in project["optional-dependencies"]
     page = (ROOT / "book/app.md").read_text()
-    for name in serving.VARIABLES.values():
+    for name in settings.VARIABLES.values():
         assert name in page
     parser = build_parser()
     for file in ("app.Dockerfile", "maelib-app.service"):
@@ -311,4 +339,4 @@ def test_settings_of_streamlit_travel_with_the_page():
     config = tomllib.loads((SCRIPT.parent / ".streamlit/config.toml").read_text())
     assert config["browser"]["gatherUsageStats"] is False
     assert config["client"]["showErrorDetails"] == "none"
-    assert config["server"]["maxUploadSize"] == scene.MAX_BYTES // 10**6
+    assert config["server"]["maxUploadSize"] == explorer.MAX_BYTES // 10**6

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maelib import serving
-from maelib.explorers import scene
+from maelib.app.settings import VARIABLES
+from maelib.drawing import GAP, png
+from maelib.explorers.state import EMBEDDED
 
 pytest.importorskip("streamlit")
 pytestmark = pytest.mark.audit
@@ -37,7 +38,7 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("app") / "log.txt"
-    environment = {k: v for k, v in os.environ.items() if k not in serving.VARIABLES.values()}
+    environment = {k: v for k, v in os.environ.items() if k not in VARIABLES.values()}
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "maelib", "app", "--port", str(port), "--no-browser"], stdout=out, stderr=out,
@@ -85,7 +86,7 @@ def visit(page, address):
 def large_png():
     """Noise of 1200 x 1000 pixels: 3.6 MB."""
     pixels = np.random.default_rng(0).integers(0, 255, (1000, 1200, 3), dtype=np.uint8)
-    return scene.png(pixels)
+    return png(pixels)
 
 
 def slider(page):
@@ -123,19 +124,19 @@ def test_upload_and_downloads(page, tmp_path):
     page.wait_for_function(f"document.querySelectorAll('.st-key-four img')[0].src != {before!r}")
     page.wait_for_timeout(1000)
     with page.expect_download() as download:
-        page.get_by_text("Figures (JSON)").click()
+        page.get_by_text("Scores (JSON)").click()
     record = json.loads(Path(download.value.path()).read_text())
     assert record["picture"] == "own"
-    shown = page.locator(".maelib-figures").inner_text()
-    assert f"{record['metrics']['model']['masked']['psnr']:.2f} dB" in shown
+    shown = page.locator(".maelib-scores").inner_text()
+    assert f"{record['scores']['model']['masked']['psnr']:.2f} dB" in shown
     assert "SSIM" in shown
     with page.expect_download() as download:
         page.get_by_text("This view").click()
     assert download.value.suggested_filename == "reconstruction-192-of-256-side-by-side.png"
-    side = 4 * (2 * 64 + scene.GAP)
+    side = 4 * (2 * 64 + GAP)
     assert Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).size == (side, side)
     with page.expect_download() as download:
-        page.get_by_text("All, with figures").click()
+        page.get_by_text("All, with scores").click()
     assert Image.open(download.value.path()).width > 1000
     assert page.title() != "gotcha"
     assert page.locator("img[src=x]").count() == 0
@@ -182,7 +183,7 @@ def test_eight_visitors_share_one_model(browser, server):
         hidden = 256 - int(256 * (1 - (75 - i - 1) / 100))
         page.get_by_text(f"{hidden} of 256 patches hidden").wait_for(timeout=30_000)
     grown = resident(process) - before
-    one = (ROOT / "data/weights" / f"{scene.EMBEDDED}.safetensors").stat().st_size
+    one = (ROOT / "data/weights" / f"{EMBEDDED}.safetensors").stat().st_size
     print(f"eight visitors: {grown:.0f} MB more than one; the weights have {one / 1e6:.0f} MB in their file")
     assert grown < 150
     for page in pages:

@@ -9,13 +9,17 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from PIL import Image
 
 import maelib
 from maelib import explorers
 from maelib.datasets import sample_path
-from maelib.explorers import ReconstructionExplorer, scene
+from maelib.drawing import COLOURS
+from maelib.explorers import ReconstructionExplorer
+from maelib.explorers import state as explorer_state
+from maelib.explorers.attention import attention_maps
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 FRAMES = [name for name in explorers.__all__ if name != "ReconstructionExplorer"]
@@ -76,19 +80,39 @@ def test_the_published_states_are_all_that_the_controls_reach(name):
 
 
 @pytest.mark.parametrize("strategy", ["random", "block", "grid", "half"])
-def test_the_scene_is_what_the_package_reconstructs(strategy):
-    model = scene.embedded_model()
-    r = scene.reconstruction_of(model, {"sample": "coffee", "ratio": 60, "seed": 7, "strategy": strategy})
+def test_the_state_is_what_the_package_reconstructs(strategy):
+    model = explorer_state.embedded_model()
+    r = explorer_state.reconstruction_of(model, {"sample": "coffee", "ratio": 60, "seed": 7, "strategy": strategy})
     expected = maelib.reconstruct(model, sample_path("coffee"), 0.6, 7, strategy=strategy)
     assert np.array_equal(r.mask, expected.mask)
     np.testing.assert_allclose(r.raw, expected.raw, atol=1e-6)
-    found = scene.figures(r)
+    found = explorer_state.scores(r)
     assert found["model"] == r.scores()
-    views = scene.views(r)
-    assert views.keys() == set(scene.VIEWS)
+    views = explorer_state.views(r)
+    assert views.keys() == set(explorer_state.VIEWS)
     visible = ~r.hidden
     assert np.array_equal(views["pasted"][visible], views["original"][visible])
-    assert (views["error"][visible] == scene.ERROR_COLOURS[0]).all()
+    assert (views["error"][visible] == COLOURS[0]).all()
+
+
+def test_attention_maps_are_what_the_encoder_mixes_its_values_by(small_model):
+    """The maps, applied to the values by hand, give what the layer itself gives."""
+    images, seen = torch.rand(1, 3, 32, 32), []
+    blocks = small_model.encoder.blocks
+    hooks = [
+        b.attention.register_forward_hook(lambda _, inputs, output: seen.append((*inputs, output))) for b in blocks
+    ]
+    maps = attention_maps(small_model, images)
+    assert maps.shape == (2, 2, 17, 17)
+    torch.testing.assert_close(maps.sum(dim=3), torch.ones(2, 2, 17))
+    for block, there, (x, output) in zip(blocks, maps, seen, strict=True):
+        with torch.inference_mode():
+            values = block.attention.qkv(x)[0, :, 64:].unflatten(1, (2, 16)).transpose(0, 1)  # (h, 1 + N, d)
+            mixed = block.attention.output((there @ values).transpose(0, 1).flatten(1))
+        torch.testing.assert_close(mixed, output[0])
+    for hook in hooks:
+        hook.remove()
+    assert not any(block.attention._forward_pre_hooks for block in blocks), "the maps leave no hook behind"
 
 
 def test_a_mask_by_hand_hides_its_squares():
@@ -96,7 +120,7 @@ def test_a_mask_by_hand_hides_its_squares():
     explorer.cells[9].value = True  # row 2, column 2
     assert explorer.controls["strategy"].value == "hand"
     assert explorer.controls["ratio"].disabled
-    mask = scene.mask_of(explorer.state(), (16, 16))
+    mask = explorer_state.masking_of(explorer.state(), (16, 16)).mask.reshape(16, 16)
     assert mask.sum() == 4
     assert mask[2:4, 2:4].all()
     explorer.choose({"hand": "1" * 63 + "0"})
@@ -115,7 +139,7 @@ def test_a_mask_by_hand_hides_its_squares():
     assert explorer.controls["seed"].value == seed + 1
 
 
-def test_nothing_hidden_has_no_figure_of_hidden_pixels():
+def test_nothing_hidden_has_no_score_of_hidden_pixels():
     explorer = ReconstructionExplorer()
     explorer.choose({"ratio": 0})
     assert explorer.render(explorer.state()).scores["model_masked_psnr"] is None
@@ -158,13 +182,13 @@ def test_a_bad_upload_gives_a_sentence_and_breaks_nothing(content, sentence):
 
 def test_an_own_picture_is_the_one_that_the_package_reads():
     content = picture_file((300, 200))
-    model = scene.embedded_model()
-    state = {"sample": "own", "own": scene.own_picture(content, model.config)}
+    model = explorer_state.embedded_model()
+    state = {"sample": "own", "own": explorer_state.own_picture(content, model.config)}
     np.testing.assert_allclose(
-        scene.reconstruction_of(model, state).original, maelib.reconstruct(model, content).original, atol=1e-6
+        explorer_state.reconstruction_of(model, state).original, maelib.reconstruct(model, content).original, atol=1e-6
     )
     with pytest.raises(ValueError, match="upload one first"):
-        scene.check({"sample": "own"})
+        explorer_state.check({"sample": "own"})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +196,7 @@ def test_an_own_picture_is_the_one_that_the_package_reads():
 )
 def test_a_state_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        scene.check(wrong)
+        explorer_state.check(wrong)
 
 
 def test_the_saved_picture_is_the_shown_one_enlarged():

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maelib.explorers import scene
+from maelib.explorers import state
 
 pytestmark = pytest.mark.audit
 PICTURE = "img.maelib-role-picture"
@@ -87,7 +87,7 @@ def page(browser, tmp_path_factory):
         yield page
 
 
-def figures(page) -> str:
+def scores(page) -> str:
     return page.locator(".maelib-role-text").inner_text()
 
 
@@ -98,7 +98,7 @@ def wait_for(page, text: str) -> None:
 
 
 def test_a_slider_moves_the_picture_and_the_newest_state_wins(page):
-    before, words = page.locator(PICTURE).get_attribute("src"), figures(page)
+    before, words = page.locator(PICTURE).get_attribute("src"), scores(page)
     assert "192 of 256" in words
     handle = page.locator(".maelib-role-ratio .noUi-handle")
     handle.focus()
@@ -106,8 +106,8 @@ def test_a_slider_moves_the_picture_and_the_newest_state_wins(page):
         page.keyboard.press("ArrowLeft")
     wait_for(page, f"{256 - int(256 * 0.4)} of 256 patches")
     assert page.locator(PICTURE).get_attribute("src") != before
-    expected = scene.reconstruction_of(scene.embedded_model(), {"ratio": 60}).scores()["masked"]["psnr"]
-    assert f"{expected:.2f} dB" in figures(page)
+    expected = state.reconstruction_of(state.embedded_model(), {"ratio": 60}).scores()["masked"]["psnr"]
+    assert f"{expected:.2f} dB" in scores(page)
 
 
 def test_a_square_pressed_hides_its_patches(page):

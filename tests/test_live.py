@@ -11,7 +11,7 @@ from book_site import serve
 from live_site import BY_HAND, Watched, build_site, names, picture_file, wire_bytes
 from PIL import Image
 
-from maelib.explorers import scene
+from maelib.explorers import state as explorer_state
 from maelib.explorers.reconstruction import ReconstructionExplorer
 
 MEGABYTE = 1_000_000
@@ -123,21 +123,21 @@ def test_two_explorers_of_one_kind_are_independent(page: Watched):
     assert not np.array_equal(page.pixels(second, "masked"), page.pixels(first, "masked"))
 
 
-def test_pictures_and_figures_agree_with_python(page: Watched):
+def test_pictures_and_scores_agree_with_python(page: Watched):
     """20 states and more, error maps too: at most 2/255 away from PyTorch in float32, PSNR to 0.02 dB, SSIM to 0.002."""
     explorer, i = ReconstructionExplorer(), reconstruction_place()
     assert len(STATES) >= 20
     for change in STATES:
-        state = scene.DEFAULT | change
+        state = explorer_state.DEFAULT | change
         wanted = {key: value for key, value in state.items() if key != "own"}
         page.after(i, "model", lambda s=wanted: set_state(page, i, s))
         rendered = explorer.render(state)
         far = np.abs(page.pixels(i).astype(int) - rendered.pictures["picture"]).max()
         assert far <= 2, f"{far}/255 in {change}"
         shown = [float(x) for x in re.findall(r"\d+\.\d+", page.text(i))]
-        wanted_figures = [float(x) for x in re.findall(r"\d+\.\d+", re.sub("<[^>]*>", " ", rendered.text))]
-        assert np.allclose(shown, wanted_figures, atol=0.021), f"{shown} {wanted_figures}"
-    page.after(i, "model", lambda: set_state(page, i, {k: v for k, v in scene.DEFAULT.items() if k != "own"}))
+        wanted_scores = [float(x) for x in re.findall(r"\d+\.\d+", re.sub("<[^>]*>", " ", rendered.text))]
+        assert np.allclose(shown, wanted_scores, atol=0.021), f"{shown} {wanted_scores}"
+    page.after(i, "model", lambda: set_state(page, i, {k: v for k, v in explorer_state.DEFAULT.items() if k != "own"}))
 
 
 def set_state(page: Watched, i: int, state: dict[str, Any]) -> None:
@@ -174,8 +174,9 @@ def test_every_control_of_the_reconstruction_explorer(page: Watched, tmp_path: P
     changes(lambda: upload(page, i, file))
     assert place.locator(".maelib-role-sample [aria-pressed=true]").count() == 0
     changes(place.locator(".maelib-role-view button", has_text="original").click)
-    own = scene.pixels_of({"sample": "own", "own": scene.own_picture(file.read_bytes(), scene.embedded_model().config)},
-                          scene.embedded_model().config)  # fmt: skip
+    config = explorer_state.embedded_model().config
+    state = {"sample": "own", "own": explorer_state.own_picture(file.read_bytes(), config)}
+    own = explorer_state.pixels_of(state, config)
     assert np.abs(shown().astype(int) - np.rint(own * 255)).max() <= 2
     with page.page.expect_download() as download:
         place.locator(".maelib-role-save a").click()
@@ -249,7 +250,7 @@ def test_bytes_before_and_after_the_first_touch(browser: Any, live_url: str):
     assert untouched - plain < MEGABYTE
     watched.after(0, "model", lambda: watched.place(0).locator(".maelib-role-ratio [role=slider]").press("ArrowLeft"))
     sizes = watched.page.evaluate("document.querySelector('.maelib-live').driver.engine.files")
-    loaded = sum(sizes[name]["size"] for name in ("runtime", "model", "scene"))
+    loaded = sum(sizes[name]["size"] for name in ("runtime", "model", "state"))
     assert wire_bytes(watched.page) + loaded <= 16 * MEGABYTE
     watched.assert_clean()
     watched.context.close()

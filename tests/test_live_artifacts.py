@@ -13,7 +13,8 @@ from live_site import Watched, build_site, names
 from maelib import MAEConfig, MaskedAutoencoder, save
 from maelib.datasets import sample_path, samples
 from maelib.evaluation.reconstruction import picture_for
-from maelib.explorers import attention, scene
+from maelib.explorers import attention
+from maelib.explorers import state as explorer_state
 from maelib.explorers.reconstruction import ReconstructionExplorer
 
 CONFIG = MAEConfig(
@@ -28,7 +29,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = MaskedAutoencoder(CONFIG)
     pictures = np.stack([picture_for(sample_path(name), CONFIG) for name in samples()])
-    images = (torch.from_numpy(pictures).permute(0, 3, 1, 2) - CONFIG.pixel_mean) / CONFIG.pixel_std
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(30):
         optimizer.zero_grad()
@@ -40,9 +41,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def _other_model(weights: Path) -> Iterator[None]:
     """Python's side with the same weights."""
-    caches = (scene.embedded_model, attention.attention_of_example)
+    caches = (explorer_state.embedded_model, attention.attention_of_example)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scene, "EMBEDDED", str(weights))
+        patch.setattr(explorer_state, "EMBEDDED", str(weights))
         for cache in caches:
             cache.cache_clear()
         yield
@@ -62,7 +63,7 @@ def test_another_model_needs_no_other_page(browser: Any, weights: Path, tmp_path
             {"view": "raw"},
             {"strategy": "hand", "hand": "10" * 32},
         ):
-            state = scene.DEFAULT | change
+            state = explorer_state.DEFAULT | change
             sent = {key: value for key, value in state.items() if key != "own"}
             move = "([i, s]) => document.querySelectorAll('.maelib-live')[i].driver.set(s)"
             watched.after(i, "model", lambda s=sent, m=move: watched.page.evaluate(m, [i, s]))

@@ -16,10 +16,9 @@ from conftest import ROOT
 from PIL import Image, ImageOps
 
 from maelib.evaluation import FILLS, psnr, ssim
-from maelib.evaluation.reconstruction import pixel_mask
-from maelib.explorers import scene
-from maelib.masking import STRATEGIES, num_visible, seeded_integers, seeded_noise, split_by_noise
-from maelib.patches import patchify
+from maelib.explorers import state as explorer
+from maelib.masking import pixel_mask
+from maelib.strategies import STRATEGIES, seeded, seeded_integers
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from live_assets import about_model
@@ -30,6 +29,11 @@ RANDOM = np.random.default_rng(0)
 def described(picture: np.ndarray) -> dict[str, Any]:
     height, width, channels = picture.shape
     return {"height": height, "width": width, "channels": channels, "data": picture.ravel().tolist()}
+
+
+def planes(picture: np.ndarray) -> list[float]:
+    """(H, W, C) as the model's graph takes and gives it, channels first."""
+    return picture.transpose(2, 0, 1).ravel().tolist()
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -46,8 +50,7 @@ def masks() -> list[dict[str, Any]]:
         for strategy in STRATEGIES:
             for seed in (0, 1, 7, 999, 2**31 - 2):
                 for ratio in (0, 37, 75, 95):
-                    keep = num_visible(grid[0] * grid[1], ratio / 100)
-                    mask = split_by_noise(seeded_noise(grid, seed, strategy), keep).mask[0]
+                    mask = seeded(grid, ratio / 100, seed, strategy).mask[0]
                     hidden = "".join(str(int(h)) for h in mask)
                     cases.append({"grid": grid, "seed": seed, "strategy": strategy, "ratio": ratio, "hidden": hidden})
     return cases
@@ -56,10 +59,10 @@ def masks() -> list[dict[str, Any]]:
 def hands() -> list[dict[str, Any]]:
     cases = []
     for grid in [(16, 16), (8, 8), (14, 14), (4, 4)]:
-        hand = "".join(str(v) for v in RANDOM.integers(0, 2, scene.HAND**2))
-        mask = scene.mask_of(scene.DEFAULT | {"strategy": "hand", "hand": hand}, grid)
-        hidden = "".join(str(int(h)) for h in mask.ravel())
-        cases.append({"grid": grid, "hand": hand, "cells": scene.HAND, "hidden": hidden})
+        hand = "".join(str(v) for v in RANDOM.integers(0, 2, explorer.HAND**2))
+        mask = explorer.masking_of(explorer.DEFAULT | {"strategy": "hand", "hand": hand}, grid).mask[0]
+        hidden = "".join(str(int(h)) for h in mask)
+        cases.append({"grid": grid, "hand": hand, "cells": explorer.HAND, "hidden": hidden})
     return cases
 
 
@@ -82,13 +85,12 @@ def baselines() -> list[dict[str, Any]]:
     cases = []
     for grid, size, ratio in [((16, 16), 4, 0.75), ((8, 8), 8, 0.98), ((6, 4), 8, 0.5)]:
         image = torch.from_numpy(smooth(grid[0] * size, grid[1] * size)).permute(2, 0, 1)[None]
-        keep = num_visible(grid[0] * grid[1], ratio)
-        visible = pixel_mask(split_by_noise(seeded_noise(grid, 3), keep).mask, grid, size)
-        filled = FILLS["gaussian"](image, visible, size)
+        hidden = pixel_mask(seeded(grid, ratio, 3).mask, size, grid)
+        filled = FILLS["gaussian"](image, (~hidden).float(), size)
         cases.append(
             {
                 "image": described(image[0].permute(1, 2, 0).numpy()),
-                "hidden": (1 - visible).int().ravel().tolist(),
+                "hidden": hidden.int().ravel().tolist(),
                 "filled": filled[0].permute(1, 2, 0).ravel().tolist(),
             }
         )
@@ -96,22 +98,21 @@ def baselines() -> list[dict[str, Any]]:
 
 
 def states() -> list[dict[str, Any]]:
-    model = scene.embedded_model()
+    model = explorer.embedded_model()
     about, cases = about_model(model), []
-    for state in (
-        scene.DEFAULT,
-        scene.DEFAULT | {"sample": "coffee", "ratio": 0},
-        scene.DEFAULT | {"sample": "rocket", "ratio": 12, "strategy": "block", "seed": 5},
-        scene.DEFAULT | {"sample": "camera", "strategy": "hand", "hand": "10" * 31 + "11"},
+    for change in (
+        {},
+        {"sample": "coffee", "ratio": 0},
+        {"sample": "rocket", "ratio": 12, "strategy": "block", "seed": 5},
+        {"sample": "camera", "strategy": "hand", "hand": "10" * 31 + "11"},
     ):
-        r = scene.reconstruction_of(model, state)
-        raw = torch.from_numpy(r.raw).permute(2, 0, 1)[None]
-        views = {name: described(picture) for name, picture in scene.views(r).items()}
-        text = scene.figures_html(scene.figures(r), int(r.mask.sum()), r.mask.size)
-        patches = patchify(raw, model.config.patch_size)[0].ravel().tolist()
+        state = explorer.DEFAULT | change
+        r = explorer.reconstruction_of(model, state)
+        views = {name: described(picture) for name, picture in explorer.views(r).items()}
+        text = explorer.scores_html(explorer.scores(r), int(r.mask.sum()), r.mask.size)
         cases.append(
             {
-                "about": about, "state": state, "original": described(r.original), "patches": patches, "views": views,
+                "about": about, "state": state, "original": described(r.original), "pixels": planes(r.raw), "views": views,
                 "text": text,
             }
         )  # fmt: skip
@@ -151,20 +152,14 @@ def node() -> str:
 
 
 def test_units_agree_with_python(tmp_path: Path):
-    small = torch.rand(1, 3, 16, 24)
+    pictures = [smooth(16, 24), smooth(8, 12, 1), smooth(12, 8)]
     values = {
         "integers": [{"seed": seed, "numbers": seeded_integers(seed, 50).tolist()} for seed in (0, 1, 12345, 2**31 - 1)],
         "masks": masks(),
         "hands": hands(),
         "metrics": metrics(),
         "baseline": baselines(),
-        "patches": [
-            {
-                "image": described(small[0].permute(1, 2, 0).numpy()), "size": size,
-                "patches": patchify(small, size)[0].ravel().tolist(),
-            }
-            for size in (2, 4, 8)
-        ],
+        "planes": [{"image": described(picture), "planes": planes(picture)} for picture in pictures],
         "states": states(),
         "fits": fits(),
         "files": files(),

@@ -147,9 +147,9 @@ def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, An
 
 
 def _place(name: str, title: str, state: dict[str, Any], model_id: str, plain: str) -> str:
-    from maelib.explorers import scene
+    from maelib.drawing import GAP
 
-    data = f' data-explorer="{name}" data-gap="{scene.GAP}"' if name else ""
+    data = f' data-explorer="{name}" data-gap="{GAP}"' if name else ""
     view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
     return (
         f'<div class="maelib-live"{data} role="group" aria-label="{title}">{plain}'

@@ -69,14 +69,14 @@ def build_model() -> dict[str, bytes]:
     """Everything that follows from the weights and from the explorers."""
     import torch
 
-    from maelib.explorers import scene
+    from maelib.explorers.state import embedded_model
     from maelib.interop.onnx import onnx_bytes
 
     torch.set_num_threads(1)  # small models: more threads only wait for each other
-    model = scene.embedded_model()
+    model = embedded_model()
     contents = {
         "model.bin": gzip.compress(onnx_bytes(model, PRECISION), 9, mtime=0),
-        "scene.bin": gzip.compress(scene_pack(model), 9, mtime=0),
+        "state.bin": gzip.compress(state_pack(model), 9, mtime=0),
     }
     for name in EXPLORERS:
         try:
@@ -96,26 +96,27 @@ def explorer_class(name: str) -> Any:
 
 
 def about_model(model: Any) -> dict[str, Any]:
-    """All that the page's script knows about the model and the scene; it has no number of its own."""
+    """All that the page's script knows about the model and its states; it has no number of its own."""
     from maelib.datasets import samples
+    from maelib.drawing import COLOURS, GAP
     from maelib.evaluation.reconstruction import GRAY
-    from maelib.explorers import scene
+    from maelib.explorers import state
 
     c = model.config
     return {
         "grid": c.grid, "height": c.hw[0], "width": c.hw[1], "channels": c.channels, "patchSize": c.patch_size,
-        "hand": scene.HAND, "gap": scene.GAP, "gray": GRAY, "errorLimit": scene.ERROR_LIMIT,
-        "errorColours": scene.ERROR_COLOURS.ravel().tolist(), "maxPixels": scene.MAX_PIXELS, "maxBytes": scene.MAX_BYTES,
-        "protocolTitles": scene.PROTOCOL_TITLES, "rowTitles": scene.ROW_TITLES, "samples": samples(),
+        "hand": state.HAND, "gap": GAP, "gray": GRAY, "errorLimit": state.ERROR_LIMIT,
+        "errorColours": COLOURS.ravel().tolist(), "maxPixels": state.MAX_PIXELS, "maxBytes": state.MAX_BYTES,
+        "protocolTitles": state.PROTOCOL_TITLES, "rowTitles": state.ROW_TITLES, "samples": samples(),
     }  # fmt: skip
 
 
-def scene_pack(model: Any) -> bytes:
+def state_pack(model: Any) -> bytes:
     """What the page knows, and the shipped pictures at the model's size, as plain bytes."""
-    from maelib.explorers import scene
+    from maelib.explorers.state import pixels_of
 
     about = about_model(model)
-    pictures = [scene.pixels_of({"sample": name}, model.config) for name in about["samples"]]
+    pictures = [pixels_of({"sample": name}, model.config) for name in about["samples"]]
     return pack(about, [np.rint(picture * 255).astype(np.uint8).tobytes() for picture in pictures])
 
 
@@ -199,7 +200,7 @@ def _model_sources() -> list[Path]:
 
     data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"
-    code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app.py")]
+    code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app")]
     return [*code, *data, Path(__file__)]
 
 

@@ -1,10 +1,10 @@
-"""Figures of the book, taken from the result files in data/results at build time.
+"""Numbers of the book, taken from the result files in data/results at build time.
 
 Directives, for MyST pages:
 
 - `{result-summary}` with the names of runs, one a line: their metrics beside baselines; a run without a file is "not measured yet".
 - `{result-run} NAME`: everything about one run, with its curve.
-- `{result-table} NAME`: the table of a benchmark, of trials, or of published figures.
+- `{result-table} NAME`: the table of a benchmark, of trials, or of published scores.
 
 and the role `` {result}`NAME metrics.masked.psnr` ``: one number, in two decimals.
 """
@@ -113,8 +113,8 @@ def scores(record: Record) -> str:
 def about(record: Record) -> str:
     """What a reader needs to judge, or to repeat, a run."""
     first = next(iter(record["metrics"].values()))
-    legs = record.get("stages", [record])
-    trained = "; then from these weights again, with a warm-up and a cosine of its own: ".join(map(leg, legs))
+    stages = record.get("stages", [record])
+    trained = "; then from these weights again, with a warm-up and a cosine of its own: ".join(map(stage, stages))
     return (
         f"Trained on {record['dataset']} for {record['epochs']:g} epochs ({record['images_seen']:,} pictures seen), "
         f"{record['seconds'] / 60:,.0f} minutes on {record['hardware']}: {trained}. {record['software']}. Measured on "
@@ -123,7 +123,7 @@ def about(record: Record) -> str:
     )
 
 
-def leg(run: Record) -> str:
+def stage(run: Record) -> str:
     """One stretch of training, from a warm-up to the end of a cosine."""
     recipe = run["recipe"]
     peak = recipe["base_lr"] * recipe["batch_size"] / 256

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
     parser.add_argument(
-        "--batch-size", type=positive, default=64, help="pictures at a time; does not change the figures"
+        "--batch-size", type=positive, default=64, help="pictures at a time; does not change the scores"
     )
     parser.add_argument(
         "--protocols",
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baselines", action="store_true", help="also measure the fills that learn nothing")
     parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     parser.add_argument(
-        "--json", type=Path, default=None, help="write the figures there; for a run folder its whole record"
+        "--json", type=Path, default=None, help="write the scores there; for a run folder its whole record"
     )
     parser.add_argument(
         "--sheet",

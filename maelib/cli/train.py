@@ -12,7 +12,7 @@ from ..model import MaskedAutoencoder
 from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
 from .common import UsageError, add_data, device, load_data, print_scores
 
-HELP = "train a masked autoencoder; ends with a picture and its figures"
+HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
   maelib train --out runs/mine --epochs 5        Tiny ImageNet, five epochs
   maelib train --out runs/mine --resume auto     go on after an interruption
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the article's model and recipe: 25 epochs of Tiny ImageNet, hours on two T4s",
     )
     parser.add_argument(
-        "--no-final-evaluation", action="store_true", help="leave out the picture and the figures at the end"
+        "--no-final-evaluation", action="store_true", help="leave out the picture and the scores at the end"
     )
     _add_recipe(parser)
 
@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
-    """A first look at a trained model: a picture and its figures on a few hundred pictures."""
+    """A first look at a trained model: a picture and its scores on a few hundred pictures."""
     from ..evaluation import evaluate, evaluate_baselines, reconstruct
 
     model.eval()

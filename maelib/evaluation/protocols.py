@@ -1,4 +1,4 @@
-"""Protocols: the same weights give very different figures, so every figure names how it was obtained."""
+"""Protocols: the same weights give very different scores, so every score names how it was obtained."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -73,10 +73,10 @@ def score_pictures(
 def mean_scores(scores: PictureScores, mask_ratio: float = 0.75, seed: int = 0) -> Scores:
     """What `score_pictures` found, averaged, with what it was found on: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`."""
     found = {}
-    for protocol, figures in scores.items():
-        psnr_mean, ssim_mean = figures.mean(axis=0).tolist()
+    for protocol, by_picture in scores.items():
+        psnr_mean, ssim_mean = by_picture.mean(axis=0).tolist()
         means = {"psnr": psnr_mean} if protocol == "masked" else {"psnr": psnr_mean, "ssim": ssim_mean}
-        found[protocol] = means | {"n": len(figures), "mask_ratio": mask_ratio, "seed": seed}
+        found[protocol] = means | {"n": len(by_picture), "mask_ratio": mask_ratio, "seed": seed}
     return found
 
 
@@ -85,7 +85,7 @@ def evaluate(
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> Scores:  # fmt: skip
     """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has
-    no ssim. Figures are of each picture, then their mean; see `score_pictures`.
+    no ssim. Scores are of each picture, then their mean; see `score_pictures`.
     """
     scores = score_pictures(
         model, data, protocols, mask_ratio=mask_ratio, seed=seed, n=n, batch_size=batch_size, progress=progress
@@ -98,7 +98,7 @@ def evaluate_baselines(
     protocols: Iterable[str] = ("pasted", "masked"), fills: Iterable[str] = tuple(FILLS), *,
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> dict[str, Scores]:  # fmt: skip
-    """The same figures for the fills that learn nothing, on the same masks: `{fill: {protocol: {...}}}`; see `evaluate`."""
+    """The same scores for the fills that learn nothing, on the same masks: `{fill: {protocol: {...}}}`; see `evaluate`."""
     hw = (image_size, image_size) if isinstance(image_size, int) else image_size
     grid = grid_of(hw, patch_size)
 
@@ -151,13 +151,13 @@ def _score(
                     pasted = torch.where(hidden, raw, images)
                     where = hidden[:, 0].numpy() if protocol == "masked" else [None] * len(images)
                     pairs = zip(_channels_last(images), _channels_last(pasted), where, strict=True)
-                    figures = pool.map(_figures, *zip(*pairs, strict=True))
-                    scores[name][protocol][start : start + len(images)] = list(figures)
+                    measured = pool.map(_psnr_and_ssim, *zip(*pairs, strict=True))
+                    scores[name][protocol][start : start + len(images)] = list(measured)
             bar.update(len(images))
     return scores
 
 
-def _figures(original: np.ndarray, other: np.ndarray, where: np.ndarray | None) -> np.ndarray:
+def _psnr_and_ssim(original: np.ndarray, other: np.ndarray, where: np.ndarray | None) -> np.ndarray:
     """PSNR and SSIM of one picture; SSIM has no meaning on scattered pixels."""
     return np.array([psnr(original, other, where), np.nan if where is not None else ssim(original, other)])
 

@@ -85,8 +85,8 @@ class Reconstruction:
         for protocol, picture in pictures.items():
             if known is not None:
                 picture = np.where(known[..., None], picture, self.original)
-            figures = {"psnr": psnr(self.original, picture, known), "ssim": ssim(self.original, picture)}
-            found[protocol] = figures | share
+            both = {"psnr": psnr(self.original, picture, known), "ssim": ssim(self.original, picture)}
+            found[protocol] = both | share
         where = self.hidden if known is None else self.hidden & known
         if where.any():
             found["masked"] = {"psnr": psnr(self.original, self.raw, where), **share}

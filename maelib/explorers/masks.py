@@ -34,9 +34,9 @@ class MaskExplorer(Explorer):
         hidden, patches = int(filled.mask.sum()), filled.mask.size
         psnr = measured["masked"]["psnr"] if hidden else None
         scores = {"hidden": hidden, "patches": patches, "gaussian_masked_psnr": psnr}
-        figure = "nothing is hidden" if psnr is None else f"{psnr:.2f} dB on the hidden pixels (protocol masked)"
+        score = "nothing is hidden" if psnr is None else f"{psnr:.2f} dB on the hidden pixels (protocol masked)"
         text = (
             f"<p>{hidden} of {patches} patches hidden, {patches - hidden} visible. "
-            f"Average of the neighbours: {figure}.</p>"
+            f"Average of the neighbours: {score}.</p>"
         )
         return Rendered({"masked": to_uint8(filled.masked), "filled": to_uint8(filled.pasted)}, scores, text)

@@ -7,6 +7,7 @@ The graph needs no knowledge of the model outside: standardisation and normalise
 import io
 import json
 import warnings
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def _trace(model: MaskedAutoencoder) -> bytes:
     c, buffer = model.config, io.BytesIO()
     masking = Masking.random(2, c.grid[0] * c.grid[1], 0.5)
     example = (torch.rand(2, c.channels, *c.hw), masking.visible, masking.hidden)
-    whole = PixelsToPixels(model).cpu().float().eval()
+    whole = PixelsToPixels(deepcopy(model)).cpu().float().eval()  # the caller's stays as it is
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
         torch.onnx.export(

@@ -2,7 +2,7 @@
 
 export class Engine {
   constructor(files) {
-    this.files = files; // addresses and sizes in bytes: worker, runtime, model, scene
+    this.files = files; // addresses and sizes in bytes: worker, runtime, model, state
     this.waiting = new Map();
     this.listeners = new Set();
     this.next = 0;
@@ -28,8 +28,8 @@ export class Engine {
       for (const { reject } of this.waiting.values()) reject(new Error(event.message || 'its worker did not start'));
       this.waiting.clear();
     };
-    const { runtime, model, scene } = this.files;
-    this.about = await this.ask({ task: 'start', runtime, model, scene });
+    const { runtime, model, state } = this.files;
+    this.about = await this.ask({ task: 'start', runtime, model, state });
     this.ready = true;
   }
 

@@ -1,4 +1,4 @@
-// Which patches stay visible: maelib/masking.py, number for number.
+// Which patches stay visible: maelib/strategies.py and maelib/masking.py, number for number.
 
 /** `count` integers of 24 bits from the generator mulberry32, beginning after `skip` of them. */
 export function seededIntegers(seed, count, skip = 0) {

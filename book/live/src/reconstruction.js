@@ -129,7 +129,7 @@ export class Reconstruction {
       });
     } catch (error) {
       this.busy = false;
-      if (error.name === 'PictureError') this.explorer.say(escape(error.message));
+      if (error.name === 'ImageError') this.explorer.say(escape(error.message));
       else this.failed(error);
       this.explorer.mark('refused');
     }

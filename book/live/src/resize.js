@@ -10,7 +10,7 @@ export function middle(width, height, toWidth, toHeight) {
 }
 
 /** RGBA bytes to RGB bytes of toWidth x toHeight. */
-export function fit(rgba, width, height, toWidth, toHeight) {
+export function resizeCrop(rgba, width, height, toWidth, toHeight) {
   const [left, top, right, bottom] = middle(width, height, toWidth, toHeight);
   const across = weights(width, left, right, toWidth);
   const down = weights(height, top, bottom, toHeight);

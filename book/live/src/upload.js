@@ -1,24 +1,24 @@
 // The reader's own picture, opened in their browser; nothing leaves it.
 
-import { fit } from './resize.js';
+import { resizeCrop } from './resize.js';
 
 const WHOLE = 4_000_000; // pixels up to which a picture is resampled from all of them; larger ones are halved first by the browser
 
-export class PictureError extends Error {
-  name = 'PictureError'; // a class's own name does not survive the bundler
+export class ImageError extends Error {
+  name = 'ImageError'; // a class's own name does not survive the bundler
 }
 
-/** RGB bytes at the model's size from a file; PictureError says in one sentence what is wrong. */
+/** RGB bytes at the model's size from a file; ImageError says in one sentence what is wrong. */
 export async function openPicture(file, about) {
-  if (!file.size) throw new PictureError('the upload is empty: choose another file');
+  if (!file.size) throw new ImageError('the upload is empty: choose another file');
   if (file.size > about.maxBytes)
-    throw new PictureError(`the upload has ${mb(file.size)} MB, more than ${mb(about.maxBytes)} MB: make it smaller first`);
+    throw new ImageError(`the upload has ${mb(file.size)} MB, more than ${mb(about.maxBytes)} MB: make it smaller first`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const header = inspect(bytes);
-  if (header?.truncated) throw new PictureError('the upload is damaged or truncated: get it again or choose another file');
+  if (header?.truncated) throw new ImageError('the upload is damaged or truncated: get it again or choose another file');
   const { width = 0, height = 0 } = header ?? {};
   if (width * height > about.maxPixels)
-    throw new PictureError(
+    throw new ImageError(
       `the upload has ${width} x ${height} pixels, more than ${about.maxPixels.toLocaleString('en')}: make it smaller first`,
     );
   const bitmap = await decode(new Blob([bytes]), width, height);
@@ -28,7 +28,7 @@ export async function openPicture(file, about) {
   context.fillRect(0, 0, bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
-  return fit(data, bitmap.width, bitmap.height, about.width, about.height);
+  return resizeCrop(data, bitmap.width, bitmap.height, about.width, about.height);
 }
 
 async function decode(blob, width, height) {
@@ -38,7 +38,7 @@ async function decode(blob, width, height) {
   try {
     return await createImageBitmap(blob, options);
   } catch {
-    throw new PictureError('the upload is not a picture that this browser can open: use JPEG, PNG, WebP or GIF');
+    throw new ImageError('the upload is not a picture that this browser can open: use JPEG, PNG, WebP or GIF');
   }
 }
 

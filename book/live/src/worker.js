@@ -2,8 +2,8 @@
 
 import * as ort from 'onnxruntime-web/wasm';
 import { inflate, openPack, read } from './pack.js';
-import { patchify } from './patches.js';
-import { figures, figuresHtml, maskOf, reconstruction, view } from './scene.js';
+import { channelsFirst } from './pixels.js';
+import { maskOf, reconstruction, scores, scoresHtml, view } from './state.js';
 import { openPicture } from './upload.js';
 
 const CACHE = 'maelib-live';
@@ -19,8 +19,8 @@ self.onmessage = async ({ data: { id, task, ...rest } }) => {
   }
 };
 
-async function start({ runtime, model, scene }) {
-  const files = [runtime, model, scene];
+async function start({ runtime, model, state }) {
+  const files = [runtime, model, state];
   const total = files.reduce((sum, file) => sum + file.size, 0);
   let loaded = 0;
   const progress = (bytes) => self.postMessage({ progress: [(loaded += bytes), total] });
@@ -68,20 +68,23 @@ async function run({ state, own }) {
   const bytes = state.sample === 'own' ? toChannels(own, channels) : samples[state.sample];
   const original = { height, width, channels, data: Float32Array.from(bytes, (byte) => byte / 255) };
   const hidden = maskOf(state, about);
-  const inputs = { patches: patchify(original, about.patchSize), visible: indices(hidden, 0), hidden: indices(hidden, 1) };
   const { pixels } = await session.run({
-    patches: new ort.Tensor('float32', inputs.patches, [1, hidden.length, inputs.patches.length / hidden.length]),
-    visible: new ort.Tensor('int64', inputs.visible, [1, inputs.visible.length]),
-    hidden: new ort.Tensor('int64', inputs.hidden, [1, inputs.hidden.length]),
+    images: new ort.Tensor('float32', channelsFirst(original), [1, channels, height, width]),
+    visible: indices(hidden, 0),
+    hidden: indices(hidden, 1),
   });
   const found = reconstruction(original, pixels.data, hidden, about);
   return {
     picture: await png(view(state.view, found, about)),
-    text: figuresHtml(figures(found, about), hidden, about),
+    text: scoresHtml(scores(found, about), hidden, about),
   };
 }
 
-const indices = (hidden, which) => BigInt64Array.from([...hidden.keys()].filter((i) => hidden[i] === which), BigInt);
+/** Where a mask is 0, or where it is 1, in raster order: a tensor (1, K) or (1, M). */
+function indices(hidden, which) {
+  const places = BigInt64Array.from([...hidden.keys()].filter((i) => hidden[i] === which), BigInt);
+  return new ort.Tensor('int64', places, [1, places.length]);
+}
 
 /** RGB bytes as they are, or as PIL's "L". */
 function toChannels(rgb, channels) {

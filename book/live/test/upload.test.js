@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fit } from '../src/resize.js';
+import { resizeCrop } from '../src/resize.js';
 import { inspect } from '../src/upload.js';
 import { difference, values } from './values.js';
 
-test('pictures of any shape are fitted as PIL does', () => {
+test('pictures of any shape are resized and cropped as PIL does', () => {
   for (const { width, height, to, rgba, rgb } of values.fits)
-    assert.ok(difference(fit(rgba, width, height, to[0], to[1]), rgb) <= 1, `${width} x ${height}`);
+    assert.ok(difference(resizeCrop(rgba, width, height, to[0], to[1]), rgb) <= 1, `${width} x ${height}`);
 });
 
 test('the size stands in the header, whatever the format', () => {

@@ -1,9 +1,9 @@
-// What a state of the reconstruction explorer looks like: maelib/explorers/scene.py, driven by its own constants (`about`).
+// What a state of the reconstruction explorer looks like: maelib/explorers/state.py, driven by its own constants (`about`).
 
 import { gaussian } from './baseline.js';
 import { hideByHand, hideByNoise, numVisible, seededNoise } from './mask.js';
 import { psnr, ssim } from './metrics.js';
-import { pixelMask, unpatchify } from './patches.js';
+import { channelsLast, pixelMask } from './pixels.js';
 
 /** One byte a patch, 1 = hidden. */
 export function maskOf(state, about) {
@@ -13,10 +13,9 @@ export function maskOf(state, about) {
   return hideByNoise(noise, numVisible(rows * columns, state.ratio / 100));
 }
 
-/** Original, raw, pasted and masked pictures, from the pixels that the model predicts for every patch. */
-export function reconstruction(original, patches, hidden, about) {
-  const { height, width, channels } = original;
-  const raw = unpatchify(patches, height, width, channels, about.patchSize);
+/** Original, raw, pasted and masked pictures, from the pixels (C, H, W) that the model predicts. */
+export function reconstruction(original, pixels, hidden, about) {
+  const raw = channelsLast(pixels, original);
   return compose(original, raw, pixelMask(hidden, about.grid, about.patchSize), about);
 }
 
@@ -73,7 +72,7 @@ function tile(pictures, columns, gap) {
 }
 
 /** PSNR and SSIM by protocol, of the model and of the average. */
-export function figures(found, about) {
+export function scores(found, about) {
   const one = (r) => {
     const protocols = { pasted: { psnr: psnr(r.original, r.pasted), ssim: ssim(r.original, r.pasted) } };
     if (r.mask.includes(1)) protocols.masked = { psnr: psnr(r.original, r.raw, r.mask) };
@@ -82,8 +81,8 @@ export function figures(found, about) {
   return { model: one(found), gaussian: one(baselineOf(found, about)) };
 }
 
-/** The figures as HTML, the same as scene.figures_html writes. */
-export function figuresHtml(found, hidden, about) {
+/** The scores as HTML, the same as state.scores_html writes. */
+export function scoresHtml(found, hidden, about) {
   const count = hidden.reduce((a, b) => a + b, 0);
   const protocols = Object.keys(about.protocolTitles).filter((name) => name in found.model || name === 'masked');
   const heads = protocols.map((name) => `<th scope="col">${about.protocolTitles[name]}</th>`).join('');
@@ -93,7 +92,7 @@ export function figuresHtml(found, hidden, about) {
   });
   return (
     `<p>${count} of ${hidden.length} patches hidden (${wholeEven((100 * count) / hidden.length)} %)</p>` +
-    `<table class="maelib-figures"><tr><td></td>${heads}</tr>${rows.join('')}</table>`
+    `<table class="maelib-scores"><tr><td></td>${heads}</tr>${rows.join('')}</table>`
   );
 }
 

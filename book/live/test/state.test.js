@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gaussian } from '../src/baseline.js';
 import { psnr, ssim } from '../src/metrics.js';
-import { patchify, pixelMask, unpatchify } from '../src/patches.js';
-import { figures, figuresHtml, maskOf, reconstruction, view } from '../src/scene.js';
+import { channelsFirst, channelsLast, pixelMask } from '../src/pixels.js';
+import { maskOf, reconstruction, scores, scoresHtml, view } from '../src/state.js';
 import { difference, picture, values } from './values.js';
 
-test('patchify agrees with Python, unpatchify is its inverse', () => {
-  for (const { image, size, patches } of values.patches) {
-    const { height, width, channels, data } = picture(image);
-    const found = patchify({ height, width, channels, data }, size);
-    assert.equal(difference(found, Float32Array.from(patches)), 0);
-    assert.equal(difference(unpatchify(found, height, width, channels, size).data, data), 0);
+test('channels first is the order of Python, channels last its inverse', () => {
+  for (const { image, planes } of values.planes) {
+    const original = picture(image);
+    const found = channelsFirst(original);
+    assert.equal(difference(found, Float32Array.from(planes)), 0);
+    assert.deepEqual(channelsLast(found, original), original);
   }
 });
 
@@ -33,15 +33,15 @@ test('masks of patches become masks of pixels', () => {
   assert.deepEqual([...pixelMask([1, 0], [1, 2], 2)], [1, 1, 0, 0, 1, 1, 0, 0]);
 });
 
-test('views, figures and text of whole states', () => {
-  for (const { about, state, original, patches, views, text } of values.states) {
+test('views, scores and text of whole states', () => {
+  for (const { about, state, original, pixels, views, text } of values.states) {
     const hidden = maskOf(state, about);
-    const found = reconstruction(picture(original), Float32Array.from(patches), hidden, about);
+    const found = reconstruction(picture(original), Float32Array.from(pixels), hidden, about);
     for (const [name, { height, width, data }] of Object.entries(views)) {
       const shown = view(name, found, about);
       assert.deepEqual([shown.height, shown.width], [height, width]);
       assert.ok(difference(shown.data, data) <= (name === 'error' ? 4 : 1), `${name}: ${difference(shown.data, data)}`);
     }
-    assert.equal(figuresHtml(figures(found, about), hidden, about), text);
+    assert.equal(scoresHtml(scores(found, about), hidden, about), text);
   }
 });
