@@ -19,7 +19,7 @@ __all__ = [
     "create_model", "load", "reconstruct", "save",
 ]  # fmt: skip
 
-for _name in ("forward", "predict"):
+for _name in ("forward", "predict"):  # not in model.py, which the book teaches line by line
     setattr(MaskedAutoencoder, _name, names_the_new(getattr(MaskedAutoencoder, _name)))
 
 # What needs more than torch is imported when it is first used.

@@ -41,7 +41,7 @@ class CrossBlock(nn.Module):
 
 
 class CrossDecoder(nn.Module):
-    """Latents (B, 1 + K, D) to the pixels of the patches that are wanted, hidden or not: (B, Q) -> (B, Q, P).
+    """Latents (B, 1 + K, D) to the values of the patches that are wanted, hidden or not: (B, Q) -> (B, Q, P).
 
     Each is predicted from its position and the visible patches alone, whatever else is wanted.
     """
@@ -77,10 +77,10 @@ class CrossDecoder(nn.Module):
         return self.head(self.norm(x))
 
     def hidden_patches(self, latents: Tensor, masking: Masking) -> Tensor:
-        """The pixels of the hidden patches in raster order: (B, M, P)."""
+        """The hidden patches as predicted, in raster order: (B, M, P)."""
         return self(latents, masking.visible, masking.hidden)
 
     def all_patches(self, latents: Tensor, masking: Masking) -> Tensor:
-        """The pixels of every patch in raster order, visible ones too: (B, N, P)."""
+        """Every patch as predicted, visible ones too, in raster order: (B, N, P)."""
         every = torch.arange(masking.num_patches, device=latents.device)
         return self(latents, masking.visible, every.expand(latents.shape[0], -1))

@@ -1,4 +1,4 @@
-"""The decoder: latents and mask tokens to pixels (chapter 04)."""
+"""The decoder: latents and mask tokens to patches (chapter 04)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from .transformer import Block
 
 
 class Decoder(nn.Module):
-    """Latents (B, 1 + K, D) to the pixels of every patch: (B, N, P), in the order [visible, hidden].
+    """Latents (B, 1 + K, D) to what every patch may be: (B, N, P) values, in the order [visible, hidden].
 
     Every hidden patch enters as the same mask token; its position alone tells it apart. Attention does not care about
     the order of its tokens, so none is restored: each token carries its position along.
@@ -46,9 +46,9 @@ class Decoder(nn.Module):
         return self.head(self.norm(x[:, 1:]))
 
     def hidden_patches(self, latents: Tensor, masking: Masking) -> Tensor:
-        """The pixels of the hidden patches in raster order: (B, M, P)."""
+        """The hidden patches as predicted, in raster order: (B, M, P)."""
         return self(latents, masking.visible, masking.hidden)[:, masking.visible.shape[1] :]
 
     def all_patches(self, latents: Tensor, masking: Masking) -> Tensor:
-        """The pixels of every patch in raster order, visible ones too: (B, N, P)."""
+        """Every patch as predicted, visible ones too, in raster order: (B, N, P)."""
         return gather_tokens(self(latents, masking.visible, masking.hidden), masking.restore)

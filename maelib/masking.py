@@ -19,7 +19,7 @@ class Masking(NamedTuple):
     """Who is visible and who is hidden, for one image or for each of a batch; both in raster order.
 
     Made with `random`, `from_noise`, `from_mask`, or `maelib.strategies.seeded`; the model takes it in place of a ratio.
-    `missing` marks patches whose pixels nobody knows: they are among the hidden ones, never shown and never scored.
+    `missing` marks patches whose pixels nobody knows: as long as K are known, none of them is shown, and none is scored.
     """
 
     visible: Tensor  # (B, K) int64: indices of the visible patches
@@ -64,6 +64,7 @@ class Masking(NamedTuple):
         if mask.dtype != torch.bool or mask.dim() != 2:
             raise ValueError(f"a mask is boolean, (N,) or (B, N), True = hidden; got {mask.dtype} {tuple(mask.shape)}")
         if missing is not None:
+            missing = torch.atleast_2d(torch.as_tensor(missing))
             mask = mask | missing
         counts = sorted(set((~mask).sum(dim=1).tolist()))
         if len(counts) != 1 or counts == [0]:

@@ -148,6 +148,7 @@ def test_missing_patches_are_not_scored(small_model, pictures):
     spoiled = np.where(r.pixels(r.missing)[..., None], np.float32(0.9), r.raw)
     other = maelib.Reconstruction(r.original, spoiled, r.mask, missing=r.missing)
     assert other.scores() == r.scores()
+    assert (r.hidden_patch_rmse()[r.missing] == 0).all()
     known = r.hidden & ~r.pixels(r.missing)
     assert r.scores()["masked"]["psnr"] == pytest.approx(psnr(r.original, r.raw, known))
     everything = ~r.pixels(r.missing)

@@ -159,6 +159,8 @@ def test_missing_patches_are_hidden_by_hand_too():
     missing[:, 0], missing[0, 3], missing[1, 5] = True, True, True
     masking = Masking.from_mask(mask, missing)
     assert torch.equal(masking.mask, mask | missing)
+    alone = Masking.from_mask(mask[0], missing[0])
+    assert torch.equal(alone.missing, missing[:1])
     with pytest.raises(ValueError, match="as many visible patches"):
         Masking.from_mask(mask, missing & torch.tensor([[True], [False]]))
 

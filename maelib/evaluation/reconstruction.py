@@ -69,8 +69,9 @@ class Reconstruction:
         return error.reshape(rows, len(error) // rows, columns, -1).mean(axis=(1, 3))
 
     def hidden_patch_rmse(self) -> np.ndarray:
-        """Root mean square error of each hidden patch, pixels in [0, 1], 0 for visible ones: (rows, columns)."""
-        return np.where(self.mask, np.sqrt(self.patch_mse()), 0.0)
+        """Root mean square error of each hidden patch, pixels in [0, 1]: (rows, columns); 0 where visible or missing."""
+        scored = self.mask if self.missing is None else self.mask & ~self.missing
+        return np.where(scored, np.sqrt(self.patch_mse()), 0.0)
 
     def scores(self) -> dict[str, dict[str, float]]:
         """PSNR (dB) and SSIM by protocol, with the share of patches that was hidden; a perfect picture has 100 dB.

@@ -14,8 +14,8 @@ from ..model import MaskedAutoencoder
 if TYPE_CHECKING:
     from transformers import ViTMAEForPreTraining
 
-# Left what transformers writes, right what maelib writes, in the order of replacement. Two things differ in more than name:
-# maelib keeps key and value in one matrix, and cuts patches itself, so that its projection is a matrix instead of a convolution.
+# Left what transformers writes, right what maelib writes, in the order of replacement. Two things differ in more than
+# name: maelib keeps query, key and value in one matrix, and its projection of patches is a matrix instead of a convolution.
 RENAMED = (
     ("vit.embeddings.patch_embeddings.projection", "encoder.embed"),
     ("vit.embeddings.cls_token", "encoder.class_token"),
