@@ -66,5 +66,5 @@ def _from_checkpoint(path: Path, state: dict[str, Any]) -> tuple[MaskedAutoencod
         model, step = restored(MAEConfig(**shape), state["model"], state.get("format", 1)), state["step"]
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} holds no model of maelib ({' '.join(str(error).split())})") from error
-    warnings.warn(f"the run was stopped: this is its checkpoint of step {step}, {path}", stacklevel=4)
+    warnings.warn(f"a checkpoint, not the end of a run: step {step}, {path}", stacklevel=4)
     return model, {"step": step, "classes": None, "range": None}

@@ -15,6 +15,9 @@ from maelib import MAEConfig, MaskedAutoencoder
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the models of the tests are too small to share
+# For what tests start, notebooks above all: threads that spin for work slow everybody on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SMALL = MAEConfig(
     image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=2, decoder_heads=2

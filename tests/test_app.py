@@ -181,7 +181,7 @@ def test_checkpoint_by_its_path(tmp_path, small_model):
         assert scores(app) == expected(model=path)
 
 
-@pytest.mark.filterwarnings("ignore:the run was stopped")
+@pytest.mark.filterwarnings("ignore:a checkpoint, not the end")
 def test_a_stopped_run_is_shown_by_its_newest_checkpoint(tmp_path, small_model):
     state = {"format": FORMAT, "config": asdict(small_model.config), "model": small_model.state_dict(), "step": 7}
     saved = save_checkpoint(tmp_path / "checkpoints", 7, state)

@@ -1,8 +1,10 @@
 """The command line, as a person calls it: what it prints, what it leaves, its exit status."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import torch
@@ -10,19 +12,10 @@ from PIL import Image
 
 import maelib
 from maelib.cli import main
+from maelib.training import TrainConfig
+from maelib.training.config import recipe_help
 
-SHAPE = [
-    "--set",
-    "patch_size=8",
-    "--set",
-    "width=32",
-    "--set",
-    "heads=2",
-    "--set",
-    "depth=1",
-    "--set",
-    "decoder_width=16",
-]
+SHAPE = [f"--set={field}" for field in ("patch_size=8", "width=32", "heads=2", "depth=1", "decoder_width=16")]
 QUICK = ["train", "--data", "samples", *SHAPE, "--epochs", "2", "--batch-size", "10", "--augment", "flip"]
 
 
@@ -182,6 +175,40 @@ def test_every_command_has_help(command, capsys):
     assert len(capsys.readouterr().out) > 200
 
 
+def test_help_has_a_line_for_every_field_of_the_recipe_and_it_is_the_docstrings(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # nothing is wrapped
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = dict(re.findall(r"^  --(\S+).*?(?:  +|\n +)(\S.*)$", capsys.readouterr().out, re.MULTILINE))
+    explained = recipe_help()
+    for field in fields(TrainConfig):
+        line = explained[field.name].rstrip(".")
+        assert len(line) > 20, field.name
+        assert shown[field.name.replace("_", "-")].startswith(f"{line} (default: "), field.name
+        assert line in TrainConfig.__doc__
+
+
+def test_every_option_of_the_recipe_arrives(tmp_path):
+    given = {
+        "epochs": 2, "batch_size": 8, "accumulate": 2, "base_lr": 1e-3, "final_lr": 1e-5, "warmup_epochs": 0.5,
+        "weight_decay": 0.1, "betas": [0.8, 0.9], "clip": 2.0, "mask_ratio": 0.5, "augment": "crop",
+        "crop_scale": [0.5, 0.75], "precision": "fp32", "compile": True, "seed": 3, "limit": 16, "log_every": 1,
+        "sample_epochs": 2, "checkpoint_minutes": 0.5, "keep_checkpoints": 1,
+    }  # fmt: skip
+    assert list(given) == [field.name for field in fields(TrainConfig)]
+    options: list[str] = []
+    for name, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        options += [f"--{name.replace('_', '-')}", *([] if value is True else map(str, values))]
+    command = ["train", "--data", "samples", *SHAPE, "--max-minutes", "1e-9", "--out", str(tmp_path / "run"), *options]
+    code = f"import sys, torch; torch.compile = lambda module: module; from maelib.cli import main; main({command})"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    written = json.loads((tmp_path / "run/config.json").read_text())["train"]
+    assert written == given
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    assert all(written[name] != default for name, default in defaults.items())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,13 +236,23 @@ def test_bad_usage_is_status_2(arguments, message, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["train", "--batch-size", "0"], 2, "batch_size must be at least 1, got 0"),
+        (["train", "--batch-size", "0"], 2, "batch_size must be a whole number of at least 1, got 0"),
         (["train", "--set", "heads=5"], 2, "heads must divide width, got 5 heads for 192"),
         (["train", "--set", "colour=3"], 2, "--set takes FIELD=VALUE"),
         (["train", "--set", "width=wide"], 2, "'wide' is no number"),
+        (["train", "--set", "pixel_std=0"], 2, "pixel_std must be finite and above 0.0, got 0"),
+        (["train", "--init", "empty"], 2, "empty holds neither model.safetensors nor a checkpoint"),
         (["train", "--model", "mae_giant"], 2, "no model 'mae_giant'; there are: mae_tiny_patch4_64"),
         (["train", "--data", "samples", "--precision", "fp16", "--device", "cpu"], 1, "fp16 needs a GPU"),
         (["evaluate", "nowhere"], 1, "no weights 'nowhere'"),
+        (["evaluate", "file.txt"], 1, "file.txt is damaged or is no safetensors file"),
+        (["evaluate", "list.pt"], 1, "list.pt holds no model of maelib"),
+        (["info", "nowhere"], 1, "no weights 'nowhere'"),
+        (["info", "empty"], 1, "empty holds neither model.safetensors nor a checkpoint"),
+        (["export", "onnx", "--model", "nowhere"], 1, "no weights 'nowhere'"),
+        (["export", "onnx", "--out", "model.pt"], 2, "--out must end in .onnx, got model.pt"),
+        (["reconstruct", "chelsea", "--model", "nowhere"], 1, "no weights 'nowhere'"),
+        (["app", "--model", "nowhere"], 1, "no weights 'nowhere'"),
         (["data", "--data", "/nowhere/at/all"], 1, "no data at /nowhere/at/all"),
         (["reconstruct", "nobody.jpg"], 1, "no picture at nobody.jpg"),
         (["reconstruct", "chelsea", "--seed", "-1"], 1, "seed must be in [0, 2**31), got -1"),
@@ -228,10 +265,12 @@ def test_bad_usage_is_status_2(arguments, message, capsys):
 def test_errors_are_one_line_with_their_status(arguments, status, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").touch()
+    (tmp_path / "empty").mkdir()
+    torch.save([1], tmp_path / "list.pt")
     assert main(arguments) == status
     captured = capsys.readouterr()
     assert message in captured.err
-    assert captured.err.count("\n") <= 1
+    assert captured.err.count("\n") == bool(arguments)
     assert "Traceback" not in captured.err
 
 
@@ -240,8 +279,10 @@ def test_debug_shows_the_traceback():
         main(["evaluate", "nowhere", "--debug"])
 
 
-def test_python_m_maelib_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "maelib", "--version"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("flags", [[], ["-OO"]])  # the help is in docstrings, which -OO leaves out
+def test_python_m_maelib_is_the_command(flags):
+    command = [sys.executable, *flags, "-m", "maelib", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"maelib {maelib.__version__}"
 
 

@@ -8,7 +8,7 @@ import pytest
 from datasets_helpers import listing, load, make_tiny_imagenet, packed_folder, write_photos, write_picture, zip_folder
 from PIL import Image
 
-from maelib.datasets import DatasetError, resize_crop_square, packed
+from maelib.datasets import DatasetError, packed, resize_crop_square
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maelib.datasets import resize_crop, resize_crop_square, read_image, sample_path, samples
+from maelib.datasets import read_image, resize_crop, resize_crop_square, sample_path, samples
 from maelib.files import data_path
 
 
 @settings(max_examples=50, deadline=None)
 @given(width=st.integers(1, 90), height=st.integers(1, 90), size=st.integers(1, 40))
-def test_fit_square_has_its_size_and_stays_centred(width: int, height: int, size: int):
+def test_resize_crop_square_has_its_size_and_stays_centred(width: int, height: int, size: int):
     picture = make_picture(width, height)
     got = resize_crop_square(picture, size)
     assert got.size == (size, size)
@@ -23,14 +23,14 @@ def test_fit_square_has_its_size_and_stays_centred(width: int, height: int, size
 
 
 @pytest.mark.parametrize(("width", "height", "size"), [(128, 64, 32), (64, 192, 32), (16, 32, 64), (64, 64, 64)])
-def test_fit_square_is_resize_then_centre_crop(width: int, height: int, size: int):
+def test_resize_crop_square_is_resize_then_centre_crop(width: int, height: int, size: int):
     picture = make_picture(width, height)
     scale = size / min(width, height)
     resized = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
     left, top = (resized.width - size) // 2, (resized.height - size) // 2
     expected = np.asarray(resized.crop((left, top, left + size, top + size))).astype(int)
-    inner = np.abs(np.asarray(resize_crop_square(picture, size)) - expected)[2:-2, 2:-2]  # the cut edge has other neighbours
-    assert inner.max() <= 1
+    difference = np.abs(np.asarray(resize_crop_square(picture, size)) - expected)
+    assert difference[2:-2, 2:-2].max() <= 1  # the cut edge has other neighbours
     assert resize_crop(picture, 10, 20).size == (20, 10)
 
 

@@ -1,12 +1,16 @@
 """Probes: neighbours and linear classifiers as others compute them, features of whole pictures, what a chapter relies on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from torch.nn import functional as F
 
+from maelib import MaskedAutoencoder
 from maelib.evaluation.probes import DECAYS, LinearProbe, fit_linear, knn_predict, layer_features, nearest
 
 
@@ -32,7 +36,17 @@ def test_the_last_layer_is_what_encode_returns_before_its_norm(small_model, pict
     assert not any(block._forward_hooks for block in small_model.encoder.blocks)
 
 
-def test_features_are_of_standardised_pictures_and_hooks_go_away_after_an_error(small_model, pictures):
+def test_features_are_of_pictures_standardised_by_the_model(small_model, pictures):
+    other = MaskedAutoencoder(replace(SMALL, pixel_mean=0.25, pixel_std=0.5))
+    other.load_state_dict(small_model.state_dict())
+    images = torch.from_numpy(pictures[:5]).permute(0, 3, 1, 2) / 255
+    small_model.encoder.norm = torch.nn.Identity()
+    with torch.no_grad():
+        expected = small_model.encode((images - 0.25) / 0.5, pool="mean")
+    torch.testing.assert_close(layer_features(other, pictures[:5], progress=False)[:, -1], expected)
+
+
+def test_hooks_go_away_after_an_error(small_model, pictures):
     with pytest.raises(ValueError, match="images must be"):
         layer_features(small_model, pictures[:2, :, :, :1], progress=False)
     assert not any(block._forward_hooks for block in small_model.encoder.blocks)

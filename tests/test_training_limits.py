@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SMALL
-from torch.nn import functional as F
 
-from maelib import MaskedAutoencoder, create_model, hardware, transformer
+from maelib import MaskedAutoencoder
 from maelib.cli import main
-from maelib.training import Stopped, TimeLimitReached, TrainConfig, Trainer, stopping
+from maelib.training import Stopped, TimeLimitReached, TrainConfig, Trainer, interrupts
 from maelib.training.distributed import World
-from maelib.training.memory import step_memory
-from maelib.training.run_folder import earlier_run
 from maelib.training.interrupts import AGREE_EVERY, Interrupts
+from maelib.training.run_folder import earlier_run
 
 RECIPE = TrainConfig(epochs=4, batch_size=16, base_lr=0.02, log_every=1, precision="fp32", sample_epochs=0)
 CPU = torch.device("cpu")
@@ -30,7 +28,7 @@ CPU = torch.device("cpu")
 def clock(monkeypatch):
     """A clock that a test sets, in seconds."""
     time = [0.0]
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: time[0])
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: time[0])
     return time
 
 
@@ -50,7 +48,7 @@ def session(pictures, folder, steps=None, **options) -> None:
 
     def slow() -> float:
         if run.step == steps - 1:
-            stopping.time.monotonic = lambda: 1e9
+            interrupts.time.monotonic = lambda: 1e9
         return step()
 
     run.train_step = slow
@@ -73,21 +71,21 @@ def test_a_run_cut_by_its_limit_goes_on_from_a_read_only_copy_and_ends_bit_ident
     shutil.copytree(tmp_path / "first", place / "runs/mine")
     protect(tmp_path / "input")
     capsys.readouterr()
-    stopping.time.monotonic = lambda: 0.0
-    session(pictures, tmp_path / "second", earlier=tmp_path / "input")
+    interrupts.time.monotonic = lambda: 0.0
+    session(pictures, tmp_path / "second", resume_from=tmp_path / "input")
     said = capsys.readouterr().out
-    assert f"takes over the run in {place / 'runs/mine'}" in said
+    assert f"copies the run in {place / 'runs/mine'}" in said
     assert "resumes at epoch 1.67 of 4 (step 5)" in said
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert all(os.stat(path).st_mode & 0o200 for path in (tmp_path / "second").rglob("*"))
 
 
-def test_where_there_is_a_run_already_no_other_is_taken_over(pictures, tmp_path, capsys):
+def test_where_there_is_a_run_already_no_other_is_copied(pictures, tmp_path, capsys):
     session(pictures, tmp_path / "old")
-    trainer(pictures, tmp_path / "new", earlier=tmp_path / "nothing")
+    trainer(pictures, tmp_path / "new", resume_from=tmp_path / "nothing")
     assert "no earlier run below" in capsys.readouterr().out
-    trainer(pictures, tmp_path / "new", earlier=tmp_path)
+    trainer(pictures, tmp_path / "new", resume_from=tmp_path)
     said = capsys.readouterr().out
     assert "goes on with the run that is in" in said
     assert "from scratch: no checkpoint in" in said
@@ -97,10 +95,10 @@ def test_two_candidates_and_other_runs_are_refused(pictures, tmp_path):
     session(pictures, tmp_path / "input/a/run")
     shutil.copytree(tmp_path / "input/a", tmp_path / "input/b")
     with pytest.raises(ValueError, match=r"2 earlier runs to go on from: .*a/run, .*b/run; remove all inputs but"):
-        trainer(pictures, tmp_path / "new", earlier=tmp_path / "input")
+        trainer(pictures, tmp_path / "new", resume_from=tmp_path / "input")
     other = replace(RECIPE, epochs=5)
     with pytest.raises(ValueError, match=r"only other runs below .*train.epochs was 4, now 5"):
-        trainer(pictures, tmp_path / "new", other, earlier=tmp_path / "input/a")
+        trainer(pictures, tmp_path / "new", other, resume_from=tmp_path / "input/a")
     assert not (tmp_path / "new").exists(), "a refusal leaves nothing behind"
     session(pictures, tmp_path / "input/c/run", recipe=other)
     shutil.rmtree(tmp_path / "input/b")
@@ -124,12 +122,12 @@ class Pair(World):
 
     other = (0, 0, 0)
 
-    def most(self, value):
+    def all_reduce_max(self, value):
         return torch.maximum(value, torch.tensor(self.other, dtype=value.dtype))
 
 
 def test_processes_save_and_stop_together_or_not_at_all(clock):
-    pair = Pair(size=2)
+    pair = Pair(world_size=2)
     asked = Interrupts(1.0, 10.0, pair, CPU)
     clock[0] = 61
     assert asked.after_step(AGREE_EVERY - 1, False) == (False, None), "due here, but the other has not been asked"
@@ -185,51 +183,3 @@ def test_two_processes_stop_at_the_limit_with_status_0_and_go_on(tmp_path):
 def test_options_that_cannot_work_are_bad_usage(arguments, message, capsys):
     assert main(["train", *arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-# -- memory and accelerators -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("mae_base_patch16_224", {"depth": 2, "decoder_depth": 3}),
-        ("mae_tiny_patch4_64", {}),
-        ("mae_tiny_patch4_64", {"decoder_depth": 3}),
-        ("mae_tiny_patch4_64_plain", {}),
-        ("mae_tiny_patch4_64_plain", {"depth": 3, "decoder_depth": 6, "mlp_ratio": 2.0}),
-    ],
-)
-def test_activations_are_what_autograd_keeps(name, changes, monkeypatch):
-    """Per picture, within a tenth: the storages that autograd saves for 3 pictures less those for 1, fused attention."""
-    monkeypatch.setattr(transformer, "attend", F.scaled_dot_product_attention)
-    model = create_model(name, **changes).train()
-
-    def saved(batch: int) -> int:
-        storages, kept = {}, []
-
-        def pack(tensor):
-            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            kept.append(tensor)  # a freed address would be used again
-            return tensor
-
-        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-        with hooks, torch.autocast("cpu", torch.bfloat16):
-            model(torch.rand(batch, 3, *model.config.hw))
-        return sum(storages.values())
-
-    measured = (saved(3) - saved(1)) / 2
-    assert step_memory(model, 1)["activations"] == pytest.approx(measured, rel=0.1)
-    assert step_memory(model, 1)["state"] == 16 * sum(p.numel() for p in model.parameters())
-
-
-def test_an_accelerator_counts_when_it_computes():
-    assert hardware.usable_accelerators("print('Tesla T4'); print('Tesla T4')") == ["Tesla T4", "Tesla T4"]
-    with pytest.raises(RuntimeError, match=r"no accelerator: on Kaggle choose .* GPU T4 x2"):
-        hardware.usable_accelerators("pass")
-    broken = "print('Tesla P100'); raise RuntimeError('no kernel image is available for execution on the device')"
-    with pytest.raises(RuntimeError, match=r"Tesla P100 is there but unusable \(RuntimeError: no kernel image"):
-        hardware.usable_accelerators(broken)
-    if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="no accelerator"):
-            hardware.usable_accelerators()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maelib import MAEConfig, MaskedAutoencoder, weights
+from maelib import MAEConfig, MaskedAutoencoder, files
 from maelib.training import Stopped, TrainConfig, Trainer, checkpoint
 
 folder, place, count = Path(sys.argv[1]), *[*sys.argv[2:], "", "0"][:2]
@@ -95,11 +95,11 @@ elif place:
             die()
         if place == "during-write":
             real_open = os.fdopen
-            weights.os.fdopen = lambda *a: HalfFile(real_open(*a))
+            files.os.fdopen = lambda *a: HalfFile(real_open(*a))
         if place == "after-write":
-            weights.os.replace = lambda *a: die()
+            files.os.replace = lambda *a: die()
         if place == "after-rename":
-            weights.os.replace = lambda *a: (real_replace(*a), die())
+            files.os.replace = lambda *a: (real_replace(*a), die())
         return real_write(path, content)
 
     checkpoint.write_atomically = write_and_die
