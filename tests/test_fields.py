@@ -129,6 +129,14 @@ def _(lab: Lab) -> None:
     assert rates == pytest.approx([0.002 * step / 6 for step in range(1, 7)])
 
 
+@shows(TrainConfig, "muon_lr")
+def _(lab: Lab) -> None:
+    trainer = lab.trainer(base_lr=0.032, muon_lr=0.01, warmup_epochs=0)
+    trainer.train_step()
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    assert sorted(set(rates)) == pytest.approx([0.002, 0.01])
+
+
 @shows(TrainConfig, "weight_decay")
 def _(lab: Lab) -> None:
     start, ends = flat(lab.trainer()), []

@@ -1,5 +1,7 @@
 """The optimizer: PyTorch's schedule with its ends in place, decay where it belongs."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -81,3 +83,65 @@ def test_frozen_parameters_are_left_out(small_model):
     small_model.encoder.requires_grad_(False)
     found = [p for group in make_optimizer(small_model, 0.1, 0.5, (0.9, 0.95)).param_groups for p in group["params"]]
     assert {id(p) for p in found} == {id(p) for p in small_model.decoder.parameters()}
+
+
+# -- Muon ----------------------------------------------------------------------------------------------------------------
+
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch older than 2.9 has no Muon")
+
+
+@needs_muon
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest(small_model):
+    muon, adamw = make_optimizer(small_model, 1e-3, 0.05, (0.9, 0.95), muon_lr=0.01).optimizers
+    names = {id(p): name for name, p in small_model.named_parameters()}
+    taken = {names[id(p)] for p in muon.param_groups[0]["params"]}
+    assert taken == {name for name, p in small_model.named_parameters() if ".blocks." in name and p.dim() == 2}
+    rest = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
+    assert sorted([*taken, *rest]) == sorted(names.values())
+    assert [group["weight_decay"] for group in adamw.param_groups] == [0.05, 0.0]
+    assert "encoder.embed.weight" in {names[id(p)] for p in adamw.param_groups[0]["params"]}
+
+
+@needs_muon
+def test_a_step_of_muon_turns_every_direction_alike(small_model):
+    """The gradient's singular values differ by orders; those of the step are all about 0.2 of the rate times the root of the
+    longer side, which is the size of AdamW's steps."""
+    name, matrix = next((n, p) for n, p in small_model.named_parameters() if n.endswith("blocks.0.mlp.0.weight"))
+    before = matrix.detach().clone()
+    for parameter in small_model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    u, v = torch.linalg.qr(torch.randn(128, 32))[0], torch.linalg.qr(torch.randn(32, 32))[0]
+    matrix.grad = u @ torch.diag(torch.logspace(-1.5, 1, 32)) @ v
+    make_optimizer(small_model, 1e-3, 0.0, (0.9, 0.95), muon_lr=0.01).step()
+    size = torch.linalg.svdvals(matrix.detach() - before) / (0.01 * 0.2 * 128**0.5)
+    assert 0.5 < size.min() < size.max() < 1.4, name
+
+
+@needs_muon
+def test_several_optimizers_keep_their_states_together(small_model):
+    def gradients() -> None:
+        torch.manual_seed(1)
+        for parameter in small_model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+
+    optimizer = make_optimizer(small_model, 1e-3, 0.05, (0.9, 0.95), muon_lr=0.01)
+    gradients()
+    optimizer.step()
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in small_model.parameters())
+    twin = copy.deepcopy(small_model)
+    other = make_optimizer(twin, 1e-3, 0.05, (0.9, 0.95), muon_lr=0.01)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    gradients()
+    for own, theirs in zip(small_model.parameters(), twin.parameters(), strict=True):
+        theirs.grad = own.grad.clone()
+    optimizer.step()
+    other.step()
+    assert all(torch.equal(a, b) for a, b in zip(small_model.parameters(), twin.parameters(), strict=True))
+
+
+def test_without_muon_adamw_takes_all_and_says_so(small_model, monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.warns(UserWarning, match=r"torch .* has no Muon, 2.9 has: AdamW takes all parameters"):
+        optimizer = make_optimizer(small_model, 1e-3, 0.05, (0.9, 0.95), muon_lr=0.01)
+    assert type(optimizer) is torch.optim.AdamW

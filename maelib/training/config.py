@@ -30,6 +30,8 @@ class TrainConfig:
         AdamW's decay of matrices, from 0, which means none; biases, norms and tokens never decay.
     betas
         AdamW's two averages, of gradients and of their squares, each in [0, 1).
+    muon_lr
+        Peak rate of Muon, which takes the blocks' matrices, from 0, which means AdamW for all; not scaled by the batch.
     clip
         Largest norm of all gradients together, above 0; longer ones are shortened to it.
     mask_ratio
@@ -69,6 +71,7 @@ class TrainConfig:
     warmup_epochs: float = 1.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
+    muon_lr: float = 0.0
     clip: float = 1.0
     mask_ratio: float = 0.75
     augment: str = "flip"
@@ -92,7 +95,7 @@ class TrainConfig:
         for name in ("base_lr", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("final_lr", "warmup_epochs", "weight_decay", "sample_epochs", "checkpoint_minutes"):
+        for name in ("final_lr", "warmup_epochs", "weight_decay", "muon_lr", "sample_epochs", "checkpoint_minutes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

@@ -1,6 +1,9 @@
-"""AdamW, with weight decay where it belongs, and its learning rate."""
+"""AdamW, with weight decay where it belongs, Muon for the matrices where asked for, and the learning rate."""
 
 import math
+import warnings
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,9 +18,59 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     ]
 
 
-def make_optimizer(model: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`, its update fused into one pass over memory."""
-    return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=betas, fused=True)
+class Optimizers:
+    """Several optimizers, each with parameters of its own, that look like one."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer):
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all of them."""
+        return list(chain.from_iterable(optimizer.param_groups for optimizer in self.optimizers))
+
+    def step(self) -> None:
+        """A step of each."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all of them, in order."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put such states back."""
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+
+
+def make_optimizer(
+    model: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float], muon_lr: float = 0.0
+) -> torch.optim.Optimizer:
+    """AdamW over `parameter_groups`, its update fused into one pass over memory.
+
+    With `muon_lr` the matrices of the blocks go to Muon (Jordan et al. 2024) at this rate, scaled so that its steps have
+    the size of AdamW's; where torch is older than 2.9 and has no Muon, a warning says so and AdamW takes all. Each group
+    has its rate relative to `lr` under `relative_lr`.
+    """
+    groups = [group | {"relative_lr": 1.0} for group in parameter_groups(model, weight_decay)]
+    if muon_lr and not hasattr(torch.optim, "Muon"):
+        warnings.warn(f"torch {torch.__version__} has no Muon, 2.9 has: AdamW takes all parameters", stacklevel=2)
+    if not muon_lr or not hasattr(torch.optim, "Muon"):
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+    named = (p for name, p in model.named_parameters() if ".blocks." in name and p.dim() == 2 and p.requires_grad)
+    matrices = {id(p): p for p in named}
+    rest = [group | {"params": [p for p in group["params"] if id(p) not in matrices]} for group in groups]
+    own = [{"params": list(matrices.values()), "relative_lr": muon_lr / lr}]
+    return Optimizers(  # type: ignore[return-value]  # looks like one
+        torch.optim.Muon(own, lr=muon_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=lr, betas=betas, fused=True),
+    )
 
 
 def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float, final: float = 0.0) -> float:

@@ -76,7 +76,7 @@ class Trainer:
         self.warmup_steps = round(config.warmup_epochs * self.batches.steps_per_epoch)
         self.precision = choose_precision(config.precision, self.device)
         self.model = model.to(self.device).train()
-        self.optimizer = make_optimizer(self.model, config.peak_lr, config.weight_decay, config.betas)
+        self.optimizer = make_optimizer(self.model, config.peak_lr, config.weight_decay, config.betas, config.muon_lr)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.step = 0  # optimizer steps done
         self.seconds = 0.0  # spent in training, over all sessions of the run
@@ -166,7 +166,7 @@ class Trainer:
         c = self.config
         lr = learning_rate(self.step, self.total_steps, self.warmup_steps, c.peak_lr, c.final_lr)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["relative_lr"]
         loss_sum = torch.zeros((), device=self.device)
         for index, (images, masking) in enumerate(self.batches.micro_batches(self.step)):
             last = index == c.accumulate - 1
