@@ -1,4 +1,4 @@
-"""Masking: which patches stay visible (chapter 02)."""
+"""Masking: which patches stay visible (chapter 02). A training step gets its masks from `training.batches`."""
 
 from typing import Any, NamedTuple
 

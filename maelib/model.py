@@ -27,8 +27,8 @@ class MAEOutput(NamedTuple):
 class MaskedAutoencoder(nn.Module):
     """Hide most patches of a picture, encode the rest, predict what was hidden (He et al. 2022).
 
-    Images are (B, C, H, W) in [0, 1]; the model standardises them, and losses and predictions are in its standardised
-    space. `masking` is a ratio, which draws a mask for each image, or a `Masking`.
+    Images are (B, C, H, W) in [0, 1]; `to_patches` standardises them, here and nowhere else, and losses and predictions
+    are in the standardised space. `masking` is a ratio, which draws a mask for each image, or a `Masking`.
     """
 
     pixel_mean: Tensor  # (C, 1, 1) or (1, 1, 1)
