@@ -13,8 +13,9 @@ class MAEConfig:
     """Shape of a masked autoencoder; ValueError names a value that cannot be. The defaults make a plain small one.
 
     `image_size` in pixels is one number or (height, width). `norm_eps` is the epsilon of every LayerNorm.
-    `normalize_targets` scores each patch after removing its mean and scale. `pixel_mean` and `pixel_std`, one
-    number or one a channel, standardise pixels in [0, 1]: `MaskedAutoencoder.to_patches` does it, nothing else. `decoder_cross` takes `CrossDecoder`.
+    `normalize_targets` scores each patch after removing its mean and scale. `decoder_cross` takes `CrossDecoder`.
+    `pixel_mean` and `pixel_std`, one number or one a channel, standardise pixels in [0, 1]:
+    `MaskedAutoencoder.to_patches` does it, nothing else.
     """
 
     image_size: int | tuple[int, int] = 64
