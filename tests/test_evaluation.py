@@ -156,15 +156,6 @@ def test_missing_patches_are_not_scored(small_model, pictures):
     assert maelib.Reconstruction(r.original, spoiled, r.mask).scores() != r.scores()
 
 
-def test_earlier_calls_are_told_the_new_one(small_model, pictures):
-    with pytest.raises(TypeError, match=r"reconstruct\(\) takes masking, not mask_ratio: write masking=RATIO"):
-        reconstruct(small_model, pictures[0], mask_ratio=0.5)
-    with pytest.raises(TypeError, match=r"not mask: write masking=Masking.from_mask\(mask.flatten\(\)\)"):
-        maelib.reconstruct(small_model, pictures[0], mask=np.zeros((4, 4), bool))
-    with pytest.raises(AttributeError, match=r"no metrics\(\) any more: call scores\(\)"):
-        reconstruct(small_model, pictures[0]).metrics()
-
-
 @pytest.mark.parametrize(("channels", "hw"), [(1, (32, 32)), (3, (16, 48))])
 def test_other_shapes_of_model_take_any_photograph(channels, hw):
     model = MaskedAutoencoder(replace(SMALL, image_size=hw, channels=channels))

@@ -313,15 +313,6 @@ def test_bad_inputs_are_refused(small_model):
         create_model("mae_giant")
 
 
-def test_earlier_calls_are_told_the_new_one(small_model):
-    images = torch.rand(1, 3, 32, 32)
-    for call in (small_model, small_model.predict):
-        with pytest.raises(TypeError, match=r"takes masking, not mask_ratio: write masking=RATIO"):
-            call(images, mask_ratio=0.5)
-        with pytest.raises(TypeError, match=r"not noise: write masking=Masking.from_noise\(noise, RATIO\)"):
-            call(images, noise=torch.rand(1, 16))
-
-
 def test_ratio_zero_predicts_every_patch(small_model):
     pred, mask = small_model.predict(torch.rand(1, 3, 32, 32), 0.0)
     assert pred.shape == (1, 16, 192)
