@@ -37,7 +37,7 @@ audit: $(READY)  ## the checks that are long or depend on the machine
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-train: $(READY)  ## train a small model on the shipped pictures: one minute, ends with a picture and its figures
+train: $(READY)  ## train a small model on the shipped pictures: one minute, ends with a picture and its scores
 	$(BIN)/python -m maelib train --preset-minute --out runs/minute --overwrite
 
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs

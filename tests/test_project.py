@@ -124,6 +124,27 @@ def test_notebooks_run_and_reproduce_their_marked_outputs(tmp_path):
     assert f"{cells} passed" in done.stdout
 
 
+def test_marks_are_tags_that_no_reader_sees():
+    cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert not [cell.source for cell in cells if "NBVAL" in cell.source]
+    assert sum("nbval-check-output" in cell.metadata.get("tags", []) for cell in cells) >= 30
+    for path in NOTEBOOKS:  # what sets a notebook up is folded in the page
+        first = next(cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+        assert "hide-input" in first.metadata.tags, path.stem
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_nbval_compares_the_cells_that_are_tagged(tagged, tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    stored = nbformat.v4.new_output("stream", text="2\n")
+    notebook.cells = [nbformat.v4.new_code_cell("print(1)", outputs=[stored], execution_count=1)]
+    notebook.cells[0].metadata["tags"] = ["nbval-check-output"] if tagged else []
+    nbformat.write(notebook, tmp_path / "wrong.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "wrong.ipynb"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode != 0) == tagged, done.stdout
+
+
 @pytest.mark.audit  # runs every notebook a second time
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_solutions_run_after_the_notebook(path, tmp_path):
