@@ -8,15 +8,14 @@ minute measures the speed of each, in turns, and that fixes how many pictures it
 as it began, and several processes may train a part each (--only).
 """
 
-import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from result_file import write_result
-from short_run import RECIPE, first_visible, images_per_second, shuffled, train
+from harness import images_per_second, parser_of, write_result
+from short_run import RECIPE, first_visible, shuffled, train
 from torch import Tensor
 from training_step import make_step
 
@@ -91,15 +90,9 @@ def _with_ratio(model: MaskedAutoencoder, ratio: float) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "n", "rounds", "model", "data", "out", "json", out=Path("runs/changed_work"))
     parser.add_argument("--seconds", type=float, default=300, help="of training for each, on a quiet machine")
-    parser.add_argument("--n", type=int, default=2_000, help="pictures to score on")
-    parser.add_argument("--rounds", type=int, default=7, help="of the measurement of speed")
-    parser.add_argument("--model", default="mae_tiny_patch4_64", choices=PRESETS)
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
-    parser.add_argument("--out", type=Path, default=Path("runs/changed_work"), help="folder of the runs")
     parser.add_argument("--only", type=int, nargs="+", default=None, help="contenders by number, from 0; no table")
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
     config = PRESETS[args.model]
     kept = args.out / "speeds.json"

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from result_file import write_result
+from harness import write_result
 
 from maelib.datasets import DatasetError, PackedImages, load_dataset
 from maelib.hardware import describe_hardware, describe_software
@@ -61,8 +61,8 @@ def random_batches(data: PackedImages) -> Iterator[np.ndarray]:
 def trainer_batches(data: PackedImages, augment: str) -> Iterator[torch.Tensor]:
     """What the trainer feeds a model with, without end: (128, 3, H, W) float32."""
     config = TrainConfig(batch_size=min(BATCH, len(data)), augment=augment)
-    patches = (data.size // 4) ** 2  # each batch comes with its masks
-    batches = Batches(data.images, config, (data.size, data.size), patches, World(), torch.device("cpu"))
+    patches = (data.hw[0] // 4) ** 2  # each batch comes with its masks
+    batches = Batches(data.images, config, data.hw, patches, World(), torch.device("cpu"))
     step = 0
     while True:
         for images, _ in batches.micro_batches(step):

@@ -8,7 +8,6 @@ loaded; `slider move` from a key to the picture that belongs to it, once the mod
 the same move takes in Python. Bytes are those that came over the wire, without headers.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -21,9 +20,9 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "book" / "_ext")]
 
 import torch  # noqa: E402
 from book_site import FLAGS, chromium, serve  # noqa: E402
+from harness import parser_of, print_machine, write_result  # noqa: E402
 from live_site import Watched, build_site, wire_bytes  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
-from result_file import write_result  # noqa: E402
 
 from maelib.explorers.reconstruction import ReconstructionExplorer  # noqa: E402
 
@@ -65,11 +64,11 @@ def in_python(moves: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "json")
     parser.add_argument("--visits", type=int, default=5)
     parser.add_argument("--moves", type=int, default=30)
-    parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
+    print_machine()
     torch.set_num_threads(2)
     with (
         tempfile.TemporaryDirectory() as folder,

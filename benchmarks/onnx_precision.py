@@ -8,14 +8,12 @@ float32 file over those pictures, on the scale of 0 to 255. Chosen is the smalle
 no pixel by more than 2.
 """
 
-import argparse
 import gzip
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from result_file import write_result
+from harness import parser_of, write_result
 
 from maelib import load
 from maelib.datasets import load_dataset
@@ -59,10 +57,7 @@ def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mae_tiny_patch4_64")
-    parser.add_argument("--n", type=int, default=1000, help="pictures")
-    parser.add_argument("--json", type=Path, default=None)
+    parser = parser_of(__doc__, "model", "n", "json", n=1000)
     args = parser.parse_args()
     rows = measure(args.model, args.n)
     good = (row for row in rows if row["lost_db"] <= ALLOWED_DB and row["furthest"] <= ALLOWED_PIXEL)

@@ -7,7 +7,6 @@ Features of Tiny ImageNet by the embedded model, and by one of its shape with ra
 interrupted run goes on.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_file import write_result
+from harness import parser_of, write_result
 from torch import Tensor
 
 import maelib
@@ -100,15 +99,10 @@ def features(model: MaskedAutoencoder, images: np.ndarray, ids: np.ndarray) -> T
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mae_tiny_patch4_64", help="a shipped model")
-    parser.add_argument("--n", type=int, default=10_000, help="validation pictures to ask about")
+    parser = parser_of(__doc__, "model", "n", "data", "out", "json", n=10_000, out=Path("runs/probes"))
     parser.add_argument(
         "--shares", type=float, nargs="+", default=[0.01, 0.1, 1.0], help="of the labels, for the probes"
     )
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`; with labels")
-    parser.add_argument("--out", type=Path, default=Path("runs/probes"), help="folder of features and accuracies")
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
     train, val = (load_dataset(args.data, split) for split in ("train", "val"))
     rows = probe_rows(args.model, train, val, args.shares, args.n, args.out)

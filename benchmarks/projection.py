@@ -9,14 +9,12 @@ of the peak that we measure on a CPU (`training_step.json`) does not carry over:
 memory is. Two cards lose what `scaling.json` projects for the gradients' way over the bus.
 """
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
 from ablation import attention, fused_attention
-from result_file import write_result
+from harness import parser_of, write_result
 from scaling import PUBLISHED
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -68,8 +66,7 @@ def row(case: str, images_per_second: float, share: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
+    parser = parser_of(__doc__, "json")
     args = parser.parse_args()
     operations, each, once = work(ARTICLE_MODEL)
     scaling = json.loads(data_path("results/scaling.json").read_text())["table"]

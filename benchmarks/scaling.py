@@ -10,18 +10,16 @@ usual 10 GB/s, sent after the backward pass without any overlap, against the sec
 On a CPU a third contender does the work of the two processes in one, with two threads.
 """
 
-import argparse
 import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
-from result_file import write_result
+from harness import parser_of, print_machine, write_result
 
 from maelib import create_model
 from maelib.training.config import ARTICLE_MODEL, ARTICLE_RECIPE
@@ -64,15 +62,12 @@ def projection() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mae_tiny_patch4_64")
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
+    parser = parser_of(__doc__, "model", "data", "rounds", "json", rounds=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.device_count() > 1 else "cpu")
     parser.add_argument("--each", type=int, default=32, help="pictures of a process in a step")
     parser.add_argument("--steps", type=int, default=40, help="of an epoch; there are two, the second counts")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
+    print_machine()
     contenders = {"one": (1, args.each, 1), "two": (2, args.each, 1)}  # processes, pictures of each, threads of each
     if args.device == "cpu":
         contenders["threads"] = (1, 2 * args.each, 2)

@@ -1,11 +1,9 @@
-"""Short trainings that are compared with each other: one recipe, resumed where they were cut, and the speed of a step."""
+"""Short trainings that are compared with each other: one recipe, resumed where they were cut."""
 
-import statistics
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from training_step import Step, measure
 
 from maelib import MaskedAutoencoder, Masking
 from maelib.datasets import PackedImages
@@ -33,9 +31,3 @@ def shuffled(ids: Tensor) -> Tensor:
 def first_visible(order: Tensor, keep: int) -> Masking:
     """The masking that shows the first patches of an order (B, N) and hides the rest."""
     return Masking(order[:, :keep].sort(dim=1).values, order[:, keep:].sort(dim=1).values)
-
-
-def images_per_second(steps: dict[str, Step], pictures: int, rounds: int) -> dict[str, float]:
-    """Median speed of each training step on a CPU, in turns; a step takes as many pictures."""
-    found = measure(steps, rounds, 2, torch.device("cpu"))
-    return {name: round(pictures / statistics.median(seconds), 1) for name, seconds in found.items()}

@@ -9,7 +9,6 @@ to 499 of each class, by the number in their names, are never trained on; on the
 hidden, mask seed 0). The validation set is not looked at. Runs resume; scores that are in the file stay there.
 """
 
-import argparse
 import json
 import re
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_file import write_result
+from harness import parser_of, write_result
 from short_run import train
 from torch import Tensor
 
@@ -104,13 +103,10 @@ def parts(source: str) -> tuple[PackedImages, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
-    parser.add_argument("--images", type=int, default=40_000, help="pictures of a trial, each seen once")
+    parser = parser_of(__doc__, "data", "images", "json", images=40_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/race"), help="folder of the runs")
     parser.add_argument("--only", nargs="+", default=[trick.name for trick in TRICKS], metavar="TRICK",
-                        help=f"one or several of: {'; '.join(trick.name for trick in TRICKS)}")  # fmt: skip
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too, keeping rows that it has")
+                        help=f"one or several of: {'; '.join(trick.name for trick in TRICKS)}".replace("%", "%%"))  # fmt: skip
     args = parser.parse_args()
     if unknown := set(args.only) - {trick.name for trick in TRICKS}:
         parser.error(f"no trick {', '.join(sorted(unknown))}; --help lists them")

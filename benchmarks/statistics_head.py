@@ -7,13 +7,12 @@ outputs more in the decoder's head: mean and standard deviation of each hidden p
 statistics, with those of the visible patches on average, and with the true ones, which no model can know.
 """
 
-import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from result_file import write_result
+from harness import parser_of, write_result
 from short_run import RECIPE, train
 from torch import Tensor, nn
 
@@ -65,13 +64,7 @@ class WithStatistics(MaskedAutoencoder):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=50_000, help="pictures to train on, each seen once")
-    parser.add_argument("--n", type=int, default=2_000, help="pictures to score on")
-    parser.add_argument("--model", default="mae_tiny_patch4_64", choices=PRESETS)
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
-    parser.add_argument("--out", type=Path, default=Path("runs/statistics_head"), help="folder of the two runs")
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
+    parser = parser_of(__doc__, "images", "n", "model", "data", "out", "json", out=Path("runs/statistics_head"))
     args = parser.parse_args()
     config = replace(PRESETS[args.model], normalize_targets=False)
     recipe = replace(RECIPE, limit=args.images)

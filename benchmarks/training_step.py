@@ -6,8 +6,8 @@
     python benchmarks/training_step.py --compile            # everybody compiled (torch.compile)
 
 The work: forward and backward pass of a random batch with 75 % of the patches hidden, gradients clipped to norm 1, an
-AdamW step (fused), gradients set to none. Every contender gets the same pictures. In each round every contender runs in
-turn, so that a disturbance of the machine hits all of them; the figure is the median over the rounds. Peers are shown at
+AdamW step (fused), gradients set to none. Every contender gets the same pictures. In each round every contender runs, in an
+order that changes from round to round; the figure is the median over the rounds. Peers are shown at
 their default and at their best documented attention setting (`peers.py`); the last column is the ratio to the fastest
 of them, round by round. On a CPU the tiny model's batch goes through in pieces of 32 (`maelib train --accumulate 4`),
 which keeps activations in the cache; the row in brackets gives the fastest peer that trick too, which is no setting of
@@ -19,28 +19,33 @@ product, measured in the same run; `saved` what the forward pass keeps for the b
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from ablation import CHANGES, attention, attentions
+from harness import (
+    Step,
+    matrix_product,
+    parser_of,
+    print_machine,
+    seconds_in_turns,
+    times_as_fast,
+    write_result,
+)
 from peers import peers
-from result_file import write_result
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from maelib import create_model
-from maelib.hardware import DTYPES, describe_hardware, describe_software
+from maelib.hardware import DTYPES
 from maelib.training.optimizer import make_optimizer, parameter_groups
 
 MODELS = {"base": "mae_base_patch16_224", "tiny": "mae_tiny_patch4_64_plain"}
 BATCH = {"cpu": {"base": 16, "tiny": 128}, "cuda": {"base": 256, "tiny": 1024}}
 PIECES = 4  # for the tiny model on a CPU
-Step = Callable[[], None]
 Context = Callable[[], AbstractContextManager]
 
 
@@ -101,39 +106,6 @@ def ablated(name: str, images: Tensor, precision: str, pieces: int) -> dict[str,
     return steps
 
 
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(steps: dict[str, Step], rounds: int, repeats: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of a step by contender and round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for count in range(rounds + 1):
-        for name, step in steps.items():
-            synchronize(device)
-            start = time.perf_counter()
-            for _ in range(repeats):
-                step()
-            synchronize(device)
-            if count:
-                seconds[name].append((time.perf_counter() - start) / repeats)
-    return seconds
-
-
-def peak_speed(device: torch.device, precision: str) -> float:
-    """Floating-point operations a second of a large matrix product: what the hardware gives at its best."""
-    side = 8192 if device.type == "cuda" else 2048
-    a = torch.randn(side, side, device=device, dtype=DTYPES[precision])
-
-    def once() -> None:
-        for _ in range(10):
-            a @ a
-
-    seconds = measure({"product": once}, 5, 1, device)["product"]
-    return 10 * 2 * side**3 / min(seconds)
-
-
 def cost(step: Step, device: torch.device) -> tuple[float, float]:
     """Floating-point operations and megabytes of a step: peak memory on a GPU, what is saved for backward elsewhere."""
     storages: dict[int, int] = {}
@@ -155,18 +127,18 @@ def table_of(
     name: str, batch: int, precision: str, steps: dict[str, Step], args: argparse.Namespace, device: torch.device
 ) -> list[dict[str, Any]]:
     """Measure, print and return the rows of one model at one precision."""
-    seconds = measure(steps, args.rounds, args.repeats, device)
+    seconds = seconds_in_turns(steps, args.rounds, args.repeats, device)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     others = [key for key in steps if key.startswith(("transformers", "timm", "lightly"))]
     best = "maelib" if args.ablate else min(others, key=lambda key: median[key])
-    peak = peak_speed(device, precision)
+    peak = matrix_product(device, precision)
     memory_name = "peak MB" if device.type == "cuda" else "saved MB"
     print(f"\n{name}, batch {batch}, {precision}; a large matrix product: {peak / 1e12:.2f} TFLOP/s")
-    print(f"{'':24}{'images/s':>10}{'of peak':>9}{'GFLOP/image':>13}{memory_name:>10}   against {best}")
+    print(f"{'':24}{'images/s':>10}{'of peak':>9}{'GFLOP/image':>13}{memory_name:>10}   times as fast as {best}")
     rows = []
-    for key, values in seconds.items():
+    for key in seconds:
         flops, memory = cost(steps[key], device) if not args.compile else (float("nan"), float("nan"))
-        ratio = statistics.median(b / a for a, b in zip(values, seconds[best], strict=True))
+        ratio = times_as_fast(seconds, key, best)
         share = flops / median[key] / peak
         print(
             f"{key:24}{batch / median[key]:10.1f}{share:9.0%}{flops / batch / 1e9:13.2f}{memory:10.0f}{ratio:11.2f}x",
@@ -183,19 +155,17 @@ def table_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "rounds", "json", rounds=5)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=["bf16"])
     parser.add_argument("--ablate", action="store_true", help="ours with one saving switched off at a time, no peers")
     parser.add_argument("--compile", action="store_true", help="torch.compile on every side")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=1, help="steps of a contender in a round")
     parser.add_argument("--batch-size", type=int, default=None, help="16 and 128 on a CPU, 256 and 1024 on a GPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
     device = torch.device(args.device)
-    print(f"{describe_hardware()}; {describe_software()}")
+    print_machine()
     table = []
     for short in args.models:
         name = MODELS[short]

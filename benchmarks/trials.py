@@ -7,7 +7,6 @@ Each sees 50,000 pictures once and is scored under `masked` with 75 % hidden. Ru
 in the file already, replaces those of the trials asked for, and measures the speed of all in turns, so keep the machine quiet.
 """
 
-import argparse
 import json
 import statistics
 from dataclasses import asdict, dataclass, field, replace
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from result_file import write_result
-from short_run import RECIPE, first_visible, images_per_second, shuffled, train
+from harness import images_per_second, parser_of, write_result
+from short_run import RECIPE, first_visible, shuffled, train
 from torch import Tensor
 from training_step import make_step
 
@@ -90,17 +89,10 @@ def speeds(config: MAEConfig, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=50_000, help="pictures to train on, each seen once")
-    parser.add_argument("--n", type=int, default=2_000, help="pictures to score on")
-    parser.add_argument("--rounds", type=int, default=7, help="of the measurement of speed")
-    parser.add_argument("--model", default="mae_tiny_patch4_64", choices=PRESETS)
-    parser.add_argument("--data", default="tiny-imagenet", help="as in `maelib train`")
-    parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder of the runs")
+    parser = parser_of(__doc__, "images", "n", "rounds", "model", "data", "out", "json", out=Path("runs/trials"))
     numbered = "; ".join(f"{number} {trial.name}" for number, trial in enumerate(TRIALS))
     parser.add_argument("--only", type=int, nargs="+", default=range(len(TRIALS)), choices=range(len(TRIALS)),
                         help=f"trials by number: {numbered}")  # fmt: skip
-    parser.add_argument("--json", type=Path, default=None, help="write the table there too")
     args = parser.parse_args()
     config = PRESETS[args.model]
     data, val = (load_dataset(args.data, split, size=config.hw[0]) for split in ("train", "val"))

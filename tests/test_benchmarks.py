@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: the same work for everybody, and savings that do not change the result."""
 
+import importlib
 import json
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ pytest.importorskip("timm")
 pytest.importorskip("lightly")
 import ablation
 import changed_work
+import harness
 import peers
 import probes
 import projection
@@ -350,3 +352,50 @@ def test_pictures_come_in_every_way_of_the_table(monkeypatch, capsys, tmp_path):
     for row in record["table"]:
         assert f"| {row['what']} |" in printed
         assert row["images_per_s"] == pytest.approx(row["images"] / row["seconds"])
+
+
+# -- the harness -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_round_runs_every_contender_in_another_order():
+    ran = []
+    steps = {name: (lambda name=name: ran.append(name)) for name in "abcd"}
+    seconds = harness.seconds_in_turns(steps, rounds=6, repeats=2, device=torch.device("cpu"))
+    assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abcd", 6)
+    rounds = [ran[i : i + 8 : 2] for i in range(0, len(ran), 8)]
+    assert len(rounds) == 7  # the first does not count
+    assert all(sorted(order) == list("abcd") for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 3
+
+
+def test_a_ratio_is_taken_within_a_round():
+    """A machine that is slow in some rounds changes both contenders there, and no ratio."""
+    seconds = {"ours": [1.0, 10.0, 1.0, 5.0, 1.0], "theirs": [1.5, 15.0, 1.5, 7.5, 99.0]}
+    assert harness.times_as_fast(seconds, "ours", "theirs") == 1.5
+    assert harness.times_as_fast(seconds, "ours", "ours") == 1
+
+
+def test_common_options_have_their_defaults_and_a_file_says_where_it_was_measured(tmp_path, capsys):
+    args = harness.parser_of("What it is.", "model", "n", "json", n=5).parse_args([])
+    assert vars(args) == {"model": "mae_tiny_patch4_64", "n": 5, "json": None}
+    harness.write_result(tmp_path / "speed.json", [{"a": 1}], about="words", software=None)
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert written["threads"] == torch.get_num_threads()
+    assert written.keys() == {"kind", "name", "hardware", "threads", "about", "table"}
+    harness.print_machine()
+    assert f"{torch.get_num_threads()} threads" in capsys.readouterr().out
+
+
+SCRIPTS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main()" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
+    module = pytest.importorskip(name) if name == "explorers" else importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit) as left:
+        module.main()
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"python benchmarks/{name}.py" in shown
+    assert "--json" in shown or "--out" in shown
