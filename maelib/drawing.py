@@ -2,9 +2,13 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from .files import write_atomically
 
 GAP = 2  # white pixels between pictures that stand side by side
 MARGIN = 12  # of a sheet with words
@@ -19,10 +23,10 @@ COLOURS = np.rint(COLOURS).astype(np.uint8)  # (256, 3)
 
 
 def to_uint8(picture: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 1 | 3) in [0, 1] as (H, W, 3) uint8, rounded."""
+    """(H, W) or (H, W, C) in [0, 1] as (H, W, 3) uint8, rounded: the first three bands, of fewer the first in gray."""
     pixels = np.rint(np.asarray(picture).clip(0, 1) * 255).astype(np.uint8)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
+    return pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2)
 
 
 def heat(values: np.ndarray, limit: float) -> np.ndarray:
@@ -65,6 +69,13 @@ def png(picture: np.ndarray, enlarge: int = 1) -> bytes:
     # The lightest compression: a slider waits for it, and a stronger one saves a tenth.
     Image.fromarray(enlarged(picture, enlarge)).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture in the format that the file's name says: all of it, or nothing where the disk is full."""
+    file = io.BytesIO()
+    picture.save(file, Image.registered_extensions()[path.suffix.lower()], **options)
+    write_atomically(path, file.getvalue())
 
 
 def side_by_side(pictures: Sequence[np.ndarray], height: int = 256) -> np.ndarray:

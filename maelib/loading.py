@@ -2,7 +2,6 @@
 
 import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import torch
 from .config import MAEConfig
 from .files import data_path
 from .model import MaskedAutoencoder
-from .training.checkpoint import load_checkpoint, newest_checkpoint
+from .training.checkpoint import is_checkpoint, load_checkpoint, newest_checkpoint
 from .weights import read, restored, shipped_weights
 
 
 def load(source: str | Path, device: str | torch.device = "cpu") -> MaskedAutoencoder:
-    """A trained model in float32 and evaluation mode.
+    """A trained model in float32 and evaluation mode, with the range of its data as the attribute `value_range`.
 
     Parameters
     ----------
@@ -41,11 +40,11 @@ def load_with_about(source: str | Path, device: str | torch.device = "cpu") -> t
     if path.is_dir() and (path / "model.safetensors").exists():
         path /= "model.safetensors"
     if path.is_dir():
-        found = newest_checkpoint(path / "checkpoints", warnings.warn)
+        found = newest_checkpoint(path / "checkpoints", warnings.warn, _from_checkpoint)
         if found is None:
             raise FileNotFoundError(f"{path} holds neither model.safetensors nor a checkpoint: let it train first")
-        model, about = _from_checkpoint(*found)
-    elif path.is_file() and zipfile.is_zipfile(path):  # what torch.save writes
+        model, about = found
+    elif path.is_file() and is_checkpoint(path):
         model, about = _from_checkpoint(path, load_checkpoint(path))
     elif path.is_file():
         model, about = read(path)
@@ -54,7 +53,16 @@ def load_with_about(source: str | Path, device: str | torch.device = "cpu") -> t
     else:
         names = ", ".join(shipped_weights()) or "none"
         raise FileNotFoundError(f"no weights {str(source)!r}: neither a file nor a folder nor shipped ({names})")
+    model.value_range = about["range"]
     return model.to(device), about
+
+
+def _range_of(run: Path) -> Any:
+    """The range of a run's data, as its folder says it; None for 8-bit pictures."""
+    try:
+        return json.loads((run / "config.json").read_text()).get("range")
+    except (OSError, ValueError):
+        return None
 
 
 def _from_checkpoint(path: Path, state: dict[str, Any]) -> tuple[MaskedAutoencoder, dict[str, Any]]:
@@ -67,4 +75,4 @@ def _from_checkpoint(path: Path, state: dict[str, Any]) -> tuple[MaskedAutoencod
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} holds no model of maelib ({' '.join(str(error).split())})") from error
     warnings.warn(f"a checkpoint, not the end of a run: step {step}, {path}", stacklevel=4)
-    return model, {"step": step, "classes": None, "range": None}
+    return model, {"step": step, "classes": None, "range": _range_of(path.parent.parent)}

@@ -32,15 +32,17 @@ def save(
     *,
     step: int | None = None,
     classes: Sequence[str] = (),
-    value_range: tuple[float, float] | None = None,
+    value_range: Sequence[float | str | None] | None = None,
 ) -> Path:
     """Write weights, configuration and a checksum to a safetensors file, atomically; returns its path.
 
     `dtype` stores floating-point tensors in another precision, such as torch.float16 at half the size. `step` says how
     long it was trained; `classes` and `value_range` are those of its data: names, and the source values that became 0
-    and 1.
+    and 1 with their dtype (`maelib.datasets.Values`), by default the model's attribute `value_range`, if it has one.
     """
     tensors = {}
+    if value_range is None:
+        value_range = getattr(model, "value_range", None)
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None)
         tensors[name] = tensor.contiguous()
@@ -119,4 +121,5 @@ def resized(model: MaskedAutoencoder, image_size: int | tuple[int, int]) -> Mask
     for name in ("encoder.positions", "decoder.positions"):
         state[name] = resample_positions(state[name], model.config.grid, made.config.grid)
     made.load_state_dict(state)
+    made.value_range = getattr(model, "value_range", None)  # type: ignore[assignment]
     return made.to(model.pixel_mean.device)

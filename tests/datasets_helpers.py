@@ -69,7 +69,7 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-def load(source: Path, cache: Path, split: str = "train", size: int = 16) -> PackedImages:
+def load(source: Path, cache: Path, split: str = "train", size: int | tuple[int, int] = 16) -> PackedImages:
     """Packed pictures of a path, without a bar."""
     return load_dataset(source, split, size=size, cache=cache, progress=False)
 

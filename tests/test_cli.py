@@ -191,7 +191,7 @@ def test_help_has_a_line_for_every_field_of_the_recipe_and_it_is_the_docstrings(
 def test_every_option_of_the_recipe_arrives(tmp_path):
     given = {
         "epochs": 2, "batch_size": 8, "accumulate": 2, "base_lr": 1e-3, "final_lr": 1e-5, "warmup_epochs": 0.5,
-        "weight_decay": 0.1, "betas": [0.8, 0.9], "clip": 2.0, "mask_ratio": 0.5, "augment": "crop",
+        "weight_decay": 0.1, "betas": [0.8, 0.9], "muon_lr": 0.01, "clip": 2.0, "mask_ratio": 0.5, "augment": "crop",
         "crop_scale": [0.5, 0.75], "precision": "fp32", "compile": True, "seed": 3, "limit": 16, "log_every": 1,
         "sample_epochs": 2, "checkpoint_minutes": 0.5, "keep_checkpoints": 1,
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -170,10 +171,11 @@ def test_nothing_there_is_an_error(alone: Path, split: str):
 
 
 def test_bad_arguments_are_named(alone: Path):
-    with pytest.raises(ValueError, match="'train' or 'val', got 'test'"):
+    with pytest.raises(ValueError, match="'train', 'val' or 'all', got 'test'"):
         load_dataset("samples", "test")
-    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
-        load_dataset("samples", size=0)
+    for size in (0, (64, 0), (64, 64, 3), (64,), 6.4, True):
+        with pytest.raises(ValueError, match=f"at least 1 pixel, got {re.escape(repr(size))}"):
+            load_dataset("samples", size=size)
 
 
 def test_the_samples_are_a_data_set(alone: Path):
@@ -212,7 +214,7 @@ def test_the_cache_folder_is_the_first_that_can_be_written(alone: Path, monkeypa
 def test_the_real_validation_pictures(real_data: str, tmp_path: Path):
     data = load_dataset("tiny-imagenet", "val", cache=tmp_path, progress=False)
     source = loading.find_source("tiny-imagenet", "val", tmp_path)
-    assert (len(data), data.size, len(data.classes)) == (10_000, 64, 200)
+    assert (len(data), data.hw[0], len(data.classes)) == (10_000, 64, 200)
     for index in [*range(0, 10_000, 97), 9_999]:
         with Image.open(io.BytesIO(source.read(index))) as picture:
             np.testing.assert_array_equal(data.images[index], np.asarray(picture.convert("RGB")))

@@ -35,7 +35,7 @@ def test_pixels_and_labels_are_those_of_the_files(tmp_path: Path, split: str, zi
 
 def test_other_sizes_are_fitted(photos: Path, tmp_path: Path):
     data = load(photos, tmp_path / "cache", size=24)
-    assert data.size == 24
+    assert data.hw == (24, 24)
     assert len(data) == 38
     found = {image.tobytes() for image in data.images}
     made = {np.asarray(resize_crop_square(Image.open(path), 24)).tobytes() for path in photos.rglob("*.png")}

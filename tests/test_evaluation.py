@@ -166,8 +166,8 @@ def test_other_shapes_of_model_take_any_photograph(channels, hw):
     assert panel.width > 4 * hw[1]
 
 
-def test_models_that_take_no_pictures_say_so(pictures):
-    with pytest.raises(ValueError, match="pictures have 1 or 3 channels, this model takes 5"):
+def test_pictures_of_other_bands_than_the_models_are_refused(pictures):
+    with pytest.raises(ValueError, match="has 3 bands, the model takes 5"):
         reconstruct(MaskedAutoencoder(replace(SMALL, channels=5)), pictures[0])
 
 

@@ -97,22 +97,23 @@ def test_the_state_is_what_the_package_reconstructs(strategy):
 
 def test_attention_maps_are_what_the_encoder_mixes_its_values_by(small_model):
     """The maps, applied to the values by hand, give what the layer itself gives."""
-    images, seen = torch.rand(1, 3, 32, 32), []
+    images, seen = torch.rand(3, 3, 32, 32), []
     blocks = small_model.encoder.blocks
     hooks = [
         b.attention.register_forward_hook(lambda _, inputs, output: seen.append((*inputs, output))) for b in blocks
     ]
     maps = attention_maps(small_model, images)
-    assert maps.shape == (2, 2, 17, 17)
-    torch.testing.assert_close(maps.sum(dim=3), torch.ones(2, 2, 17))
-    for block, there, (x, output) in zip(blocks, maps, seen, strict=True):
+    assert maps.shape == (3, 2, 2, 17, 17)
+    torch.testing.assert_close(maps.sum(dim=4), torch.ones(3, 2, 2, 17))
+    for block, there, (x, output) in zip(blocks, maps.unbind(1), seen, strict=True):
         with torch.inference_mode():
-            values = block.attention.qkv(x)[0, :, 64:].unflatten(1, (2, 16)).transpose(0, 1)  # (h, 1 + N, d)
-            mixed = block.attention.output((there @ values).transpose(0, 1).flatten(1))
-        torch.testing.assert_close(mixed, output[0])
+            values = block.attention.qkv(x)[..., 64:].unflatten(2, (2, 16)).transpose(1, 2)  # (B, h, 1 + N, d)
+            mixed = block.attention.output((there @ values).transpose(1, 2).flatten(2))
+        torch.testing.assert_close(mixed, output)
     for hook in hooks:
         hook.remove()
     assert not any(block.attention._forward_pre_hooks for block in blocks), "the maps leave no hook behind"
+    torch.testing.assert_close(attention_maps(small_model, images[1:2])[0], maps[1])
 
 
 def test_a_mask_by_hand_hides_its_squares():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import finished, started
 
 from maelib.training.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 
@@ -18,9 +19,7 @@ STEPS = 64  # 16 epochs of 4
 
 
 def drive(folder: Path, *kill: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, DRIVER, folder, *map(str, kill)], capture_output=True, text=True, timeout=120
-    )
+    return finished([sys.executable, DRIVER, folder, *kill])
 
 
 def outcome(folder: Path) -> tuple[bytes, bytes]:
@@ -68,25 +67,25 @@ def test_killed_while_writing_the_first_checkpoints(uninterrupted, tmp_path, pla
 @pytest.mark.parametrize("moment", [0, *(pytest.param(i, marks=pytest.mark.audit) for i in range(1, 6))])
 def test_killed_from_outside_at_a_random_moment(uninterrupted, tmp_path, moment):
     folder = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, DRIVER, folder], stdout=subprocess.DEVNULL)
-    while not list((folder / "checkpoints").glob("step-*.pt")):
-        assert process.poll() is None
-        time.sleep(0.002)
-    time.sleep(random.uniform(0, 0.1))
-    process.kill()
-    process.wait()
+    with started([sys.executable, DRIVER, folder], stdout=subprocess.DEVNULL) as process:
+        while not list((folder / "checkpoints").glob("step-*.pt")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.1))
+        process.kill()
+        process.wait()
     assert drive(folder).returncode == 0
     assert outcome(folder) == uninterrupted
 
 
 def test_ctrl_c_saves_and_exits(uninterrupted, tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, DRIVER, folder], stdout=subprocess.PIPE, text=True)
-    while not list((folder / "checkpoints").glob("step-*.pt")):
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
+    with started([sys.executable, DRIVER, folder], stdout=subprocess.PIPE) as process:
+        while not list((folder / "checkpoints").glob("step-*.pt")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the run ended before the signal came")
     assert process.returncode == 1

@@ -1,15 +1,13 @@
 """The trainer: recipes, the run folder, divergence, two processes."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import finished, torchrun
 
 from maelib.training import TrainConfig, Trainer, TrainingDiverged
 from maelib.training.checkpoint import newest_checkpoint
@@ -74,7 +72,7 @@ def test_training_learns_and_leaves_a_run_folder(small_model, pictures, tmp_path
 
 
 def test_a_second_run_does_not_overwrite_the_first(small_model, pictures, tmp_path):
-    Trainer(small_model, pictures, QUICK, tmp_path / "run")
+    Trainer(small_model, pictures, QUICK, tmp_path / "run").train()
     with pytest.raises(FileExistsError, match="--resume auto"):
         Trainer(small_model, pictures, QUICK, tmp_path / "run")
     other = TrainConfig(epochs=3, batch_size=16, base_lr=0.05, log_every=1, precision="fp32")
@@ -109,14 +107,8 @@ def test_a_real_divergence_is_noticed(small_model, pictures, tmp_path):
 def test_two_processes_have_the_losses_of_one(tmp_path):
     """DDP over gloo on two CPU processes, the same global batch: every loss within 1e-4 of a single process's."""
     script = Path(__file__).with_name("ddp_driver.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for folder, launcher in (
-        ("one", [sys.executable]),
-        ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]),
-    ):
-        done = subprocess.run(
-            [*launcher, script, tmp_path / folder], capture_output=True, text=True, timeout=180, env=environment
-        )
+    for folder, count in (("one", 1), ("two", 2)):
+        done = finished(torchrun(count, script, tmp_path / folder))
         assert done.returncode == 0, done.stderr
     one, two = (
         [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]

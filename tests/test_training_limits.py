@@ -4,14 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import SMALL
+from processes import finished, torchrun
 
 from maelib import MaskedAutoencoder
 from maelib.cli import main
@@ -83,8 +82,10 @@ def test_a_run_cut_by_its_limit_goes_on_from_a_read_only_copy_and_ends_bit_ident
 
 def test_where_there_is_a_run_already_no_other_is_copied(pictures, tmp_path, capsys):
     session(pictures, tmp_path / "old")
-    trainer(pictures, tmp_path / "new", resume_from=tmp_path / "nothing")
+    begun = trainer(pictures, tmp_path / "new", resume_from=tmp_path / "nothing").run
     assert "no earlier run below" in capsys.readouterr().out
+    begun.begin(0)
+    begun.close()
     trainer(pictures, tmp_path / "new", resume_from=tmp_path)
     said = capsys.readouterr().out
     assert "goes on with the run that is in" in said
@@ -155,13 +156,19 @@ SHAPE += ["--set=decoder_heads=1"]
 
 def test_two_processes_stop_at_the_limit_with_status_0_and_go_on(tmp_path):
     """The article's recipe, its shape made small: `torchrun ... -m maelib train --preset-article --max-minutes`."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "maelib"]
-    command = [*launcher, "train", "--preset-article", "--data=samples", "--device=cpu", *SHAPE, "--resume=auto"]
+    command = [
+        *torchrun(2, "-m", "maelib"),
+        "train",
+        "--preset-article",
+        "--data=samples",
+        "--device=cpu",
+        *SHAPE,
+        "--resume=auto",
+    ]
     command += ["--epochs=500", "--warmup-epochs=0", "--batch-size=8", "--accumulate=2", "--sample-epochs=0"]
     command += ["--max-minutes=0.02", f"--out={tmp_path / 'run'}", "--no-final-evaluation"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for start in ("from scratch", "resumes at epoch"):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        done = finished(command)
         assert done.returncode == 0, done.stderr
         assert start in done.stdout
         assert "--resume auto goes on from here" in done.stdout
@@ -177,7 +184,7 @@ def test_two_processes_stop_at_the_limit_with_status_0_and_go_on(tmp_path):
     ("arguments", "message"),
     [
         (["--resume-from", "x"], "--resume-from x needs --resume auto"),
-        (["--max-minutes", "0"], "--max-minutes must be positive, got 0.0"),
+        (["--max-minutes", "0"], "--max-minutes must be positive and finite, got 0.0"),
     ],
 )
 def test_options_that_cannot_work_are_bad_usage(arguments, message, capsys):

@@ -9,10 +9,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .. import __version__
 from . import app, data, evaluate, export, info, reconstruct, train
-from .common import HelpFormatter, Parser, UsageError, error_line
+from .common import HelpFormatter, Parser, UsageError, error_line, said_elsewhere
 
 __all__ = ["COMMANDS", "UsageError", "build_parser", "main"]
 
@@ -30,7 +31,7 @@ EPILOG = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0, 1 (failed) or 2 (bad usage)."""
+    """Run the command; returns 0, 1 (failed) or 2 (bad usage). Of several processes the one that knows the reason says it."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if "run" not in args:
@@ -38,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"maelib: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_, **__: tell(message)
             args.run(args)
         if sys.stdout:  # None where the caller has closed it
             sys.stdout.flush()  # a full disk or a reader that has left shows here, not at exit
     except KeyboardInterrupt:
-        print("maelib: interrupted", file=sys.stderr)
+        tell("interrupted")
         return 1
     except BrokenPipeError:  # `maelib ... | head`: nobody reads on, and nobody wants to hear of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,10 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # one line for people; --debug shows where it came from
         if args.debug:
             raise
-        text = error_line(error)
-        print(f"maelib: {'usage: ' if isinstance(error, UsageError) else ''}{text}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        status = 2 if isinstance(error, UsageError) else 1
+        if not said_elsewhere(getattr(error, "said_by", None)):
+            tell(f"{'usage: ' if isinstance(error, UsageError) else ''}{error_line(error)}")
+        return status
     return 0
+
+
+def tell(message: object) -> None:
+    """A line on standard error, which may be closed."""
+    with suppress(OSError, ValueError):
+        print(f"maelib: {message}", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,20 +1,37 @@
 """What several commands share: arguments, data, models, tables."""
 
 import argparse
+import os
 import re
+import time
 from pathlib import Path
 from typing import Any, NoReturn
+
+from ..config import MAEConfig
+
+PATIENCE = 10  # seconds
 
 
 class UsageError(Exception):
     """The command was called in a way that cannot work."""
+
+    said_by = "main"
+
+
+def said_elsewhere(said_by: str | None) -> bool:
+    """Whether another of several processes says what went wrong; it has the time to, for torchrun ends all with the first."""
+    main = os.environ.get("RANK", "0") == "0"
+    if said_by == "other" or (said_by == "main" and not main):
+        time.sleep(PATIENCE)
+        return not main
+    return False
 
 
 class Parser(argparse.ArgumentParser):
     """One line for a wrong argument, where argparse shows the whole usage above it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows how)\n")
+        self.exit(2, "" if said_elsewhere("main") else f"{self.prog}: {message} ({self.prog} --help shows how)\n")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -31,21 +48,74 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         default="tiny-imagenet",
-        help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures",
+        help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures, "
+        "also TIFF of 1 to 16 bands and .npy",
     )
     parser.add_argument(
-        "--size", type=positive, default=None, help="pack pictures at this size in pixels; fits the model if left out"
+        "--size",
+        type=size,
+        default=None,
+        metavar="PIXELS",
+        help="pack pictures at this size, 128 or 120x200 (height x width); the model's own if left out. Pictures are "
+        "scaled to cover it and their middle is cut out, never distorted",
+    )
+    add_range(
+        parser,
+        "if left out, the model's own, or of the training pictures: 0 255 for 8 bits, else their 0.1 and "
+        "99.9 %% quantiles",
     )
     parser.add_argument(
         "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
     )
 
 
-def load_data(args: argparse.Namespace, split: str, size: int) -> Any:
-    """The data set that the options of `add_data` name."""
+def add_range(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """The option that says which values become 0 and 1."""
+    text = f"the values that become 0 and 1, those beyond are clipped; {otherwise}"
+    parser.add_argument("--range", type=float, nargs=2, default=None, metavar=("LOW", "HIGH"), help=text)
+
+
+def given_range(args: argparse.Namespace) -> Any:
+    """What --range says, as `Values` of any dtype; None where it is left out."""
+    from ..datasets.bands import stated
+
+    try:
+        return stated(args.range) if args.range else None
+    except ValueError as error:
+        raise UsageError(f"--range: {error}") from error
+
+
+def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: Any = None) -> Any:
+    """The data set that the options of `add_data` name, for a model: with its bands, at --size, else at its own size.
+
+    Tiny ImageNet is packed no larger than it is, 64 x 64, and enlarged batch by batch. `values` are those of the model's own
+    data, unless --range overrules them; data of another dtype is then refused.
+    """
     from ..datasets import load_dataset
 
-    return load_dataset(args.data, split, size=size, cache=args.cache)
+    own = 64 if args.data == "tiny-imagenet" and max(config.hw) > 64 else config.hw
+    given = given_range(args)
+    known = given or values
+    pair = known[:2] if known else None
+    packed = load_dataset(
+        args.data, split, size=args.size or own, channels=config.channels, value_range=pair, cache=args.cache
+    )
+    if values and not given:
+        values.check(packed.images.dtype, packed.name)
+    return packed
+
+
+def say_range(packed: Any) -> None:
+    """A line on the range of data that is not of 8 bits, with how much of it is clipped."""
+    from ..datasets.bands import EIGHT_BIT, count_outside
+    from ..training.interrupts import say
+
+    low, high, kind = packed.values
+    if packed.values != EIGHT_BIT:
+        outside, total = count_outside(packed.images, packed.values), packed.images.size
+        say(
+            f"{packed.name}: {kind} values {low:g} to {high:g} become 0 to 1; {outside:,} of {total:,} are outside, clipped"
+        )
 
 
 def error_line(error: BaseException) -> str:
@@ -62,6 +132,12 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
     return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width in pixels from 128 or 120x200, as an option's type."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
 
 
 def device(text: str) -> str:

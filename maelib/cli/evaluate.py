@@ -4,7 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
-from .common import UsageError, add_data, device, load_data, picture_file, positive, print_scores, ratio
+from .common import (
+    UsageError,
+    add_data,
+    device,
+    load_data,
+    picture_file,
+    positive,
+    print_scores,
+    ratio,
+    say_range,
+)
 
 HELP = "PSNR and SSIM of a model, by protocol"
 EXAMPLES = """  maelib evaluate runs/mine --baselines                     your run, beside fills that learn nothing
@@ -17,8 +27,15 @@ EXAMPLES = """  maelib evaluate runs/mine --baselines                     your r
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run folder, a file of weights, or the name of a shipped model")
     add_data(parser)
-    parser.add_argument("--split", choices=["train", "val"], default="val", help="which part of the data")
-    parser.add_argument("--n", type=positive, default=None, help="the first n pictures only; all if left out")
+    parser.add_argument(
+        "--split",
+        choices=["train", "val", "all"],
+        default="val",
+        help="which part of the data; of a folder without train/ and val/, val is 5 %% held out from training",
+    )
+    parser.add_argument(
+        "--n", type=positive, default=None, help="the first n pictures of the split only; all of it if left out"
+    )
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
     parser.add_argument(
@@ -54,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..datasets.bands import EIGHT_BIT
+    from ..drawing import save_picture
     from ..evaluation import evaluate_baselines, example_sheet, mean_scores, score_pictures
+    from ..evaluation.reconstruction import values_of
     from ..evaluation.record import read_record, run_record
     from ..files import write_atomically
     from ..loading import load
@@ -70,9 +90,12 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--before {args.before} needs a run folder and --json")
     if args.json and folder.is_dir():  # before the pictures are scored: what is wrong with it should be said at once
         record = run_record(folder, {}, {}, read_record(args.before) if args.before else None)
-    model = load(args.model).to(init_distributed(args.device)[1])
+    model = load(args.model, init_distributed(args.device)[1])
     c = model.config
-    packed = load_data(args, args.split, args.size or 64)
+    packed = load_data(args, args.split, c, values_of(model) or EIGHT_BIT)
+    say_range(packed)
+    if packed.note:
+        print(f"{packed.note}; --split all scores every one")
     common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}
     scores = score_pictures(model, packed, args.protocols, **common)
     metrics = mean_scores(scores, args.mask_ratio, args.seed)
@@ -80,8 +103,7 @@ def run(args: argparse.Namespace) -> None:
     print_scores({"model": metrics, **baselines})
     if args.sheet:
         psnr = scores["masked"][:, 0]
-        args.sheet.parent.mkdir(parents=True, exist_ok=True)
-        example_sheet(model, packed, psnr, mask_ratio=args.mask_ratio, seed=args.seed).save(args.sheet)
+        save_picture(example_sheet(model, packed, psnr, mask_ratio=args.mask_ratio, seed=args.seed), args.sheet)
         print(f"ten typical pictures and the five worst: {args.sheet}")
     if args.json:
         record |= {"metrics": metrics, "baselines": baselines}

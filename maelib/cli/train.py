@@ -2,21 +2,28 @@
 
 import argparse
 import json
-import shutil
+import math
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from ..config import PRESETS, MAEConfig
 from ..model import MaskedAutoencoder
+from ..training import Stopped, TimeLimitReached, Trainer
 from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
-from .common import UsageError, add_data, device, load_data, print_scores
+from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
+from ..training.interrupts import say
+from .common import UsageError, add_data, device, load_data, print_scores, say_range
 
 HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
   maelib train --out runs/mine --epochs 5        Tiny ImageNet, five epochs
   maelib train --out runs/mine --resume auto     go on after an interruption
   maelib train --data ~/photos --out runs/ours --set decoder_depth=4
+  maelib train --data ~/scans --set channels=1 --out runs/scans    gray of 8 or 16 bits, in its own range
   maelib train --data ~/photos --out runs/mine --init mae_tiny_patch4_64    begin with the shipped weights
   torchrun --standalone --nproc_per_node=2 -m maelib train --preset-article --out runs/two    on two GPUs
   maelib train --preset-article --out runs/mine --resume auto --resume-from /kaggle/input --max-minutes 660
@@ -58,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "its shape comes with it",
     )
     parser.add_argument(
-        "--resume", choices=["auto", "never"], default="never", help="auto: go on from the newest checkpoint in --out"
+        "--resume",
+        choices=["auto", "never"],
+        default="never",
+        help="auto: go on from the newest good checkpoint in --out; as many processes as before end with the same weights to "
+        "the last bit, another number goes on too, equal but for rounding",
     )
     parser.add_argument(
         "--resume-from",
@@ -73,7 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="save and stop after so many minutes of training; no limit if left out",
     )
-    parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --out")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="remove the run that is in --out, once the first step of this one is done",
+    )
     parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
     preset = parser.add_mutually_exclusive_group()
     preset.add_argument(
@@ -93,91 +108,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import numpy as np
-    import torch
-
-    from ..drawing import contact_sheet
-    from ..evaluation import reconstruct
-    from ..loading import load
-    from ..training import Stopped, TimeLimitReached, Trainer
-    from ..training.distributed import init_distributed, shutdown_distributed
-
-    recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
-    if args.preset_minute:
-        recipe = replace(recipe, **MINUTE_RECIPE)
-    if args.init is not None and (args.model or args.overrides or args.preset_minute):
-        raise UsageError(f"--init {args.init} brings its own shape: leave out --model, --set and --preset-minute")
-    args.model = args.model or (ARTICLE_MODEL if args.preset_article else "mae_tiny_patch4_64")
-    chosen = {field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None}
-    overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
-    try:
-        recipe = replace(recipe, **chosen)
-        if args.model not in PRESETS:
-            raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
-        initial = None if args.init is None else load(args.init)
-        shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
-        if args.resume_from and args.resume != "auto":
-            raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
-        if args.max_minutes is not None and args.max_minutes <= 0:
-            raise ValueError(f"--max-minutes must be positive, got {args.max_minutes}")
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from error
-    if args.preset_minute and args.data == "tiny-imagenet":
-        args.data = "samples"
-
     world, device = init_distributed(args.device)
     try:
-        size = args.size or min(
-            max(shape.hw), 128 if args.data == "samples" else 64 if args.data == "tiny-imagenet" else 256
-        )
-        if not world.is_main:
-            world.barrier()  # the main process packs the data, the others open it
-        train, val = (load_data(args, split, size) for split in ("train", "val"))
-        if world.is_main:
-            world.barrier()
-        images = train.images
-        if args.data == "samples":  # ten pictures are an epoch too short to be one
-            images = np.tile(
-                images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1)
-            )
-        if args.overwrite and world.is_main and (args.out / "config.json").exists():
-            shutil.rmtree(args.out)
-        world.barrier()
-        torch.manual_seed(recipe.seed)
-        fixed = [val.images[i] for i in range(min(8, len(val)))]
-        known = args.data in ("tiny-imagenet", "samples")
-        about = {"name": args.model, "data": args.data if known else Path(args.data).name}
-        if initial:
-            about["name"] = about["init"] = Path(args.init).stem
-        trainer = Trainer(
-            initial or MaskedAutoencoder(shape), images, recipe, args.out, resume=args.resume == "auto", world=world, device=device,
-            sample=lambda model: contact_sheet(
-                [reconstruct(model, image, recipe.mask_ratio, seed=i).stages for i, image in enumerate(fixed)]
-            ),
-            about=about,
-            resume_from=args.resume_from, max_minutes=args.max_minutes,
-        )  # fmt: skip
-        try:
-            path = trainer.train()
-        except TimeLimitReached:
-            return  # as asked: the trainer has said how to go on
-        except Stopped as stopped:
-            raise RuntimeError(f"{stopped}; the same command with --resume auto goes on") from None
-        if world.is_main:
-            print(f"weights: {path}")
-            if not args.no_final_evaluation:
-                _finish(trainer.model, val, args.out, recipe)
+        with blaming_peers():
+            _train(args, world, device)
     finally:
         shutdown_distributed()
 
 
+def _train(args: argparse.Namespace, world: World, device: torch.device) -> None:
+    from ..datasets.bands import EIGHT_BIT
+    from ..drawing import contact_sheet
+    from ..evaluation import reconstruct
+    from ..evaluation.reconstruction import values_of
+    from ..loading import load
+
+    with world.together():
+        recipe = ARTICLE_RECIPE if args.preset_article else TrainConfig()
+        if args.preset_minute:
+            recipe = replace(recipe, **MINUTE_RECIPE)
+        if args.init is not None and (args.model or args.overrides or args.preset_minute):
+            raise UsageError(f"--init {args.init} brings its own shape: leave out --model, --set and --preset-minute")
+        args.model = args.model or (ARTICLE_MODEL if args.preset_article else "mae_tiny_patch4_64")
+        chosen = {
+            field.name: value for field in fields(TrainConfig) if (value := getattr(args, field.name)) is not None
+        }
+        overrides = (MINUTE_MODEL if args.preset_minute else {}) | _overrides(args.overrides)
+        try:
+            recipe = replace(recipe, **chosen)
+            if args.model not in PRESETS:
+                raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
+            initial = None if args.init is None else load(args.init)
+            shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
+            if args.resume_from and args.resume != "auto":
+                raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
+            if args.overwrite and args.resume == "auto":
+                raise ValueError("--overwrite removes the run that --resume auto goes on with: leave one of them out")
+            if args.max_minutes is not None and not 0 < args.max_minutes < math.inf:
+                raise ValueError(f"--max-minutes must be positive and finite, got {args.max_minutes}")
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            raise UsageError(str(error)) from error
+        if args.preset_minute and args.data == "tiny-imagenet":
+            args.data = "samples"
+
+    for turn in (True, False):  # the main process packs the data, the others open it
+        with world.together():
+            if world.is_main is turn:
+                train = load_data(args, "train", shape, (values_of(initial) or EIGHT_BIT) if initial else None)
+                val = load_data(args, "val", shape, train.values)
+    if world.is_main:
+        say_range(train)
+        if val.note:
+            say(val.note)
+    images = train.images
+    if args.data == "samples":  # ten pictures are an epoch too short to be one
+        images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
+    torch.manual_seed(recipe.seed)
+    fixed = [val.images[i] for i in range(min(8, len(val)))]
+    known = args.data in ("tiny-imagenet", "samples")
+    about: dict[str, Any] = {"name": args.model, "data": args.data if known else Path(args.data).name}
+    if train.values != EIGHT_BIT:
+        about["range"] = train.values
+    if initial:
+        about["name"] = about["init"] = Path(args.init).stem
+    model = initial or MaskedAutoencoder(shape)
+    model.value_range = about.get("range")  # type: ignore[assignment]  # what its weights are saved with
+    trainer = Trainer(
+        model, replace(train, images=images), recipe, args.out,
+        resume=args.resume == "auto", overwrite=args.overwrite, world=world, device=device,
+        sample=lambda model: contact_sheet([
+            reconstruct(model, image, recipe.mask_ratio, seed=i, values=val.values).stages
+            for i, image in enumerate(fixed)
+        ]),
+        about=about,
+        resume_from=args.resume_from, max_minutes=args.max_minutes,
+    )  # fmt: skip
+    try:
+        path = trainer.train()
+    except TimeLimitReached:
+        return  # as asked: the trainer has said how to go on
+    except Stopped as stopped:
+        raise Stopped(f"{stopped}; the same command with --resume auto goes on") from None
+    if world.is_main:
+        say(f"weights: {path}")
+        if not args.no_final_evaluation:
+            _finish(trainer.model, val, args.out, recipe)
+
+
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
     """A first look at a trained model: a picture and its scores on a few hundred pictures."""
+    from ..drawing import save_picture
     from ..evaluation import evaluate, evaluate_baselines, reconstruct
 
     model.eval()
     picture = out / "reconstruction.png"
-    reconstruct(model, val.images[0], recipe.mask_ratio).panel().save(picture)
+    save_picture(reconstruct(model, val.images[0], recipe.mask_ratio, values=val.values).panel(), picture)
     n = min(len(val), 256)
     c = model.config
     ratio = recipe.mask_ratio

@@ -1,8 +1,9 @@
 """One picture from anything that a person has, and those that ship with the project."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..files import data_path
 
 MAX_PIXELS = 100_000_000
+Made = TypeVar("Made")
 
 
 class ImageError(ValueError):
@@ -37,26 +39,31 @@ def read_image(source: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
     FileNotFoundError
         No such file.
     """
+    if hasattr(source, "numpy"):  # a tensor: channels first
+        tensor = source.detach().cpu()
+        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # numpy knows no bfloat16
+        return _from_array(array, "the given tensor", max_pixels, channels_first=True)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, "the given array", max_pixels)
+    content, name = opened(source)
+    return decode(content, name, lambda picture: to_rgb(picture, name, max_pixels))
+
+
+def opened(source: Any) -> tuple[Image.Image | io.BytesIO, str]:
+    """A PIL picture as it is, a path, bytes or a binary file as a file in memory; and what errors call it."""
     if isinstance(source, Image.Image):
-        return _decode(source, "the given picture", max_pixels)
+        return source, "the given picture"
     if isinstance(source, (str, Path)):
         path = Path(source)
         if not path.exists():
             raise FileNotFoundError(f"no picture at {path}")
         if path.is_dir():
             raise ImageError(f"{path} is a folder, not a picture: give the path of one file")
-        with path.open("rb") as file:
-            return _decode(file, str(path), max_pixels)
+        return io.BytesIO(path.read_bytes()), str(path)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), "the upload", max_pixels)
+        return io.BytesIO(source), "the upload"
     if hasattr(source, "read"):
-        return _decode(_rewound(source), str(getattr(source, "name", "the upload")), max_pixels)
-    if hasattr(source, "detach"):  # a tensor: channels first
-        tensor = source.detach().cpu()
-        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # numpy knows no bfloat16
-        return _from_array(array, "the given tensor", max_pixels, channels_first=True)
-    if isinstance(source, np.ndarray):
-        return _from_array(source, "the given array", max_pixels)
+        return _rewound(source), str(getattr(source, "name", "the upload"))
     raise ImageError(f"no picture but {type(source).__name__}: give a path, bytes, a PIL picture, an array or a tensor")
 
 
@@ -84,7 +91,7 @@ def sample_path(name: str) -> Path:
     raise FileNotFoundError(f"no sample picture {name!r}; there are: {', '.join(samples())}")
 
 
-def _rewound(file: Any) -> BinaryIO:
+def _rewound(file: Any) -> io.BytesIO:
     if file.seekable():
         file.seek(0)
     content = file.read()
@@ -93,11 +100,10 @@ def _rewound(file: Any) -> BinaryIO:
     return io.BytesIO(content)
 
 
-def _decode(source: Image.Image | BinaryIO, name: str, max_pixels: int) -> Image.Image:
+def decode(source: Image.Image | io.BytesIO, name: str, convert: Callable[[Image.Image], Made]) -> Made:
     """Read a picture to its last byte: a truncated one raises, it does not come out half gray."""
     try:
-        picture = source if isinstance(source, Image.Image) else Image.open(source)
-        return _to_rgb(picture, name, max_pixels)
+        return convert(source if isinstance(source, Image.Image) else Image.open(source))
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -110,12 +116,18 @@ def _decode(source: Image.Image | BinaryIO, name: str, max_pixels: int) -> Image
         raise ImageError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
 
 
-def _to_rgb(picture: Image.Image, name: str, max_pixels: int) -> Image.Image:
-    width, height = picture.size
+def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    """ImageError where a picture of (width, height) is too large, or empty."""
+    width, height = size
     if width * height > max_pixels:
         raise ImageError(f"{name} has {width} x {height} pixels, more than {max_pixels:,}: make it smaller first")
     if width * height == 0:
         raise ImageError(f"{name} has {width} x {height} pixels: choose another one")
+
+
+def to_rgb(picture: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    """Eight bits, upright, without transparency."""
+    check_size(picture.size, name, max_pixels)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
         picture = Image.fromarray(_to_uint8(np.asarray(picture), name))
@@ -138,7 +150,7 @@ def _from_array(array: np.ndarray, name: str, max_pixels: int, channels_first: b
         array = array[:, :, 0]
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise ImageError(f"{name} has the shape {shape}: one picture is (H, W), or {wanted} with C = 1, 3 or 4")
-    return _decode(Image.fromarray(_to_uint8(array, name)), name, max_pixels)
+    return decode(Image.fromarray(_to_uint8(array, name)), name, lambda picture: to_rgb(picture, name, max_pixels))
 
 
 def _to_uint8(array: np.ndarray, name: str) -> np.ndarray:

@@ -2,16 +2,18 @@
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ..files import data_path
+from .bands import EIGHT_BIT, MAX_BANDS, stated
 from .download import download_tiny_imagenet
 from .images import samples
 from .packed import PackedImages, open_or_pack
 from .sources import DatasetError, Source, Tree, any_folder, tiny_imagenet
 
 KAGGLE_INPUT = Path("/kaggle/input")
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "all")
 DEPTH = 6  # levels of folders searched for a data set ...
 FOLDERS = 10_000  # ... and folders looked into on each
 
@@ -20,12 +22,14 @@ def load_dataset(
     source: str | Path = "tiny-imagenet",
     split: str = "train",
     *,
-    size: int = 64,
+    size: int | tuple[int, int] = 64,
+    channels: int = 3,
+    value_range: tuple[float, float] | None = None,
     cache: str | Path | None = None,
     download: bool = True,
     progress: bool = True,
 ) -> PackedImages:
-    """Pictures of a data set as uint8, packed into a cache at the first call.
+    """Pictures of a data set with their own values, packed into a cache at the first call.
 
     Parameters
     ----------
@@ -35,9 +39,15 @@ def load_dataset(
         zip or folder of pictures. Folders `train/` and `val/` in it are the splits, else 5 % of the pictures are "val";
         the first folder on the way to a picture is its class.
     split
-        "train" or "val".
+        "train", "val", or "all" for both.
     size
-        Height and width in pixels; pictures of another size are resized and cut about their centre.
+        Pixels of a side, or (height, width). Pictures of another size are scaled to cover it and their middle is cut out,
+        never distorted.
+    channels
+        Bands of a picture, 1 to 16; see `read_bands` for what becomes of pictures that have others.
+    value_range
+        The values that become 0 and 1. By default 0 and 255 for 8-bit pictures, for all others the 0.1 and 99.9 % quantiles of
+        the training pictures over all bands.
     cache
         Where packed data is kept; by default MAELIB_CACHE, else `~/.cache/maelib`, else a temporary folder.
     download
@@ -47,21 +57,36 @@ def load_dataset(
 
     Returns
     -------
-    `images` (n, size, size, 3) uint8, `labels` (n,) int64 or None, `classes`.
+    `images` (n, height, width, channels) uint8, uint16, int16 or float32, `labels` (n,) int64 or None, `classes`, `values`.
 
     Raises
     ------
     DatasetError
         Nothing found, damaged, or empty; names the file and the remedy.
     ValueError
-        Unknown split or size.
+        Unknown split, size, channels or range.
     """
     if split not in SPLITS:
-        raise ValueError(f"split must be 'train' or 'val', got {split!r}")
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+        raise ValueError(f"split must be 'train', 'val' or 'all', got {split!r}")
+    hw = size if isinstance(size, tuple) else (size, size)
+    if len(hw) != 2 or not all(type(side) is int and side > 0 for side in hw):
+        raise ValueError(f"size must be one whole number or (height, width), each at least 1 pixel, got {size!r}")
+    if not 1 <= channels <= MAX_BANDS:
+        raise ValueError(f"channels must be from 1 to {MAX_BANDS}, got {channels}")
     folder = Path(cache).expanduser() if cache else cache_folder()
-    return open_or_pack(find_source(source, split, folder, download, progress), size, folder, progress)
+    found = find_source(source, split, folder, download, progress)
+    packed = open_or_pack(found, hw, folder, progress, channels)
+    values = packed.values
+    if value_range is not None:
+        values = stated(value_range, packed.images.dtype)
+    elif split != "train" and values != EIGHT_BIT:
+        values = load_dataset(
+            source, size=size, channels=channels, cache=cache, download=download, progress=progress
+        ).values
+    if values.low == values.high:
+        only = f"nearly all values of {packed.name} are {values.low:g}"
+        raise DatasetError(f"{only}: say with --range LOW HIGH (value_range=) which values are to be 0 and 1")
+    return replace(packed, values=values, note=found.note)
 
 
 def find_source(source: str | Path, split: str, cache: Path, download: bool = True, progress: bool = True) -> Source:

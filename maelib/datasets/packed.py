@@ -1,4 +1,4 @@
-"""Pictures decoded once into a file that processes share: uint8, mapped into memory, checked when opened."""
+"""Pictures decoded once into a file that processes share: mapped into memory, checked when opened."""
 
 import json
 import os
@@ -17,10 +17,11 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from .images import ImageError, read_image, resize_crop_square
+from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
+from .images import ImageError
 from .sources import DatasetError, Source
 
-VERSION = 1  # of the files below and of the pixels in them: another number is another cache
+VERSION = 2  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -28,25 +29,45 @@ CHUNK = 1 << 24  # bytes that are checked at a time
 class PackedImages:
     """Pictures of one size, ready to be cut into batches.
 
-    `images` (n, size, size, 3) uint8, read-only, mapped into memory; `labels` (n,) int64 or None; `classes`: names.
+    `images` (n, H, W, C) uint8, uint16, int16 or float32, read-only, mapped into memory; `labels` (n,) int64 or None;
+    `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
+    itself which pictures are for validation.
     """
 
     name: str
     images: np.ndarray
     labels: np.ndarray | None
     classes: list[str]
+    values: Values = EIGHT_BIT
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4:
+            raise ValueError(f"pictures must be (n, H, W, C), got the shape {self.images.shape}")
+        if self.values.dtype not in (None, str(self.images.dtype)):
+            raise ValueError(
+                f"pictures of {self.images.dtype} need a range of their own, not that of {self.values.dtype}: give "
+                "PackedImages(..., values=Values(low, high)), on the command line --range LOW HIGH"
+            )
+
+    @classmethod
+    def of(cls, data: "PackedImages | np.ndarray") -> "PackedImages":
+        """Packed pictures as they are, or an array (n, H, W, C) uint8; ValueError where values have another dtype."""
+        return data if isinstance(data, PackedImages) else cls("an array", data, None, [])
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
-    def size(self) -> int:
+    def hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self.images.shape[1]
+        return self.images.shape[1:3]
 
 
-def open_or_pack(source: Source, size: int, cache: Path, progress: bool = True) -> PackedImages:
-    """The packed pictures of a source, from the cache where they are, packed now where not.
+def open_or_pack(
+    source: Source, size: tuple[int, int], cache: Path, progress: bool = True, channels: int = 3
+) -> PackedImages:
+    """The packed pictures of a source at (height, width) with so many bands, from the cache where they are, packed now where not.
 
     Processes that ask at once wait for the one that packs. A damaged cache is reported by a warning and made again.
 
@@ -55,7 +76,9 @@ def open_or_pack(source: Source, size: int, cache: Path, progress: bool = True) 
     DatasetError
         A picture does not decode, or the cache cannot be written; names the file.
     """
-    target = cache / f"{re.sub(r'[^A-Za-z0-9.]+', '-', source.name)}-{size}-v{VERSION}-{source.key()}"
+    name, shape = re.sub(r"[^A-Za-z0-9.]+", "-", source.name), size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
+    bands = "" if channels == 3 else f"-{channels}-bands"
+    target = cache / f"{name}-{shape}{bands}-v{VERSION}-{source.key()}"
     with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time
         return open_packed(target)
     try:
@@ -69,7 +92,7 @@ def open_or_pack(source: Source, size: int, cache: Path, progress: bool = True) 
                     shutil.rmtree(target)
             try:
                 temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f"{target.name}.part-"))
-                _pack(source, size, temporary, progress)
+                _pack(source, size, temporary, progress, channels)
                 temporary.chmod(0o755)
                 temporary.rename(target)
             finally:
@@ -95,26 +118,33 @@ def open_packed(folder: Path) -> PackedImages:
 def _map(folder: Path) -> PackedImages:
     about = json.loads((folder / "about.json").read_text())
     labels = np.load(folder / "labels.npy") if about["labelled"] else None
-    return PackedImages(about["name"], np.load(folder / "images.npy", mmap_mode="r"), labels, about["classes"])
+    images, (low, high) = np.load(folder / "images.npy", mmap_mode="r"), about["range"]
+    return PackedImages(about["name"], images, labels, about["classes"], Values(low, high, str(images.dtype)))
 
 
-def _pack(source: Source, size: int, folder: Path, progress: bool) -> None:
+def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, channels: int) -> None:
     """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock.
 
     The file is written, not mapped: a full disk is then an error, in a map it would kill the process.
     """
     n = len(source.members)
+    first = decode_one(source, 0, size, channels)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bar = tqdm(total=n, desc=f"packing {source.name}", unit=" pictures", disable=None if progress else True)
     lock = threading.Lock()
     with (folder / "images.npy").open("wb") as file, bar, ThreadPoolExecutor(cores) as pool:
-        shape = {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)}
+        shape = {"descr": first.dtype.str, "fortran_order": False, "shape": (n, *first.shape)}
         np.lib.format.write_array_header_1_0(file, shape)
         start = file.tell()
 
         def pack(indices: range) -> None:
-            block = np.stack([decode_one(source, index, size) for index in indices])
+            made = [decode_one(source, index, size, channels) if index else first for index in indices]
+            for index, array in zip(indices, made, strict=True):
+                if array.dtype != first.dtype:
+                    both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
+                    raise DatasetError(f"{both}: give a folder of one kind")
+            block = np.stack(made)
             with lock:
                 file.seek(start + indices.start * block[0].nbytes)
                 file.write(block.data)
@@ -127,7 +157,8 @@ def _pack(source: Source, size: int, folder: Path, progress: bool) -> None:
             raise
     if source.labels is not None:
         np.save(folder / "labels.npy", source.labels)
-    about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None}
+    values = derive(np.load(folder / "images.npy", mmap_mode="r"))
+    about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2]}
     (folder / "about.json").write_text(json.dumps(about))
     (folder / "seal.json").write_text(_seal(folder))
     for path in folder.iterdir():
@@ -135,15 +166,12 @@ def _pack(source: Source, size: int, folder: Path, progress: bool) -> None:
             os.fsync(written.fileno())
 
 
-def decode_one(source: Source, index: int, size: int) -> np.ndarray:
-    """One picture as (size, size, 3) uint8; DatasetError names it where it does not decode."""
+def decode_one(source: Source, index: int, size: tuple[int, int], channels: int = 3) -> np.ndarray:
+    """One picture as (*size, channels) with its own values; DatasetError names it where it does not decode."""
     try:
-        picture = read_image(source.read(index))
+        return resize_bands(read_bands(source.read(index), channels, source.where(index)), size)
     except ImageError as error:
-        raise DatasetError(str(error).replace("the upload", source.where(index), 1)) from error
-    if picture.size != (size, size):
-        picture = resize_crop_square(picture, size)
-    return np.asarray(picture)
+        raise DatasetError(str(error)) from error
 
 
 def _seal(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy", ".npz"}
 # What reading a damaged zip or folder raises; the last two for encryption and unknown compression.
 _READ_ERRORS = (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 
@@ -22,7 +22,8 @@ class DatasetError(Exception):
 class Source:
     """The pictures of one split, before they are decoded.
 
-    `members` are names inside `origin` (a zip or a folder), `labels` (n,) int64 are indices into `classes`, or None.
+    `members` are names inside `origin` (a zip or a folder), `labels` (n,) int64 are indices into `classes`, or None. `note`
+    says how many were held out, where the data has no splits of its own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Source:
     members: list[str]
     labels: np.ndarray | None
     classes: list[str]
+    note: str = ""
     _zip: zipfile.ZipFile | None = field(default=None, repr=False, compare=False)
 
     def read(self, index: int) -> bytes:
@@ -112,12 +114,14 @@ class Tree:
         except (*_READ_ERRORS, UnicodeDecodeError) as error:
             raise DatasetError(f"{self.origin}: {name} is missing or damaged ({error}): get the data again") from error
 
-    def source(self, name: str, members: list[str], labels: np.ndarray | None, classes: list[str]) -> Source:
+    def source(
+        self, name: str, members: list[str], labels: np.ndarray | None, classes: list[str], note: str = ""
+    ) -> Source:
         """A `Source` of some of the files; DatasetError where there are none."""
         if not members:
             endings = ", ".join(sorted(SUFFIXES))
             raise DatasetError(f"{self.origin} holds no pictures for {name}: their names end in {endings}")
-        return Source(name, self.origin, members, labels, classes, self.zip)
+        return Source(name, self.origin, members, labels, classes, note, self.zip)
 
 
 def is_picture(name: str) -> bool:
@@ -128,7 +132,7 @@ def is_picture(name: str) -> bool:
 
 
 def tiny_imagenet(tree: Tree, root: str, split: str) -> Source:
-    """A split of Tiny ImageNet whose files lie below `root` in the tree ("" or "some/folder/").
+    """A split, or all, of Tiny ImageNet whose files lie below `root` in the tree ("" or "some/folder/").
 
     Labels are positions in `wnids.txt`, classes the words for them. The folder names the class, or for val the list.
 
@@ -140,12 +144,14 @@ def tiny_imagenet(tree: Tree, root: str, split: str) -> Source:
     wnids = tree.text(f"{root}wnids.txt").split()
     index = {wnid: label for label, wnid in enumerate(wnids)}
     words = dict(line.split("\t", 1) for line in tree.text(f"{root}words.txt").splitlines() if "\t" in line)
-    if split == "train":
+    members, keys = [], []
+    if split != "val":
         members = [name for name in tree.names(f"{root}train/") if is_picture(name)]
         keys = [name.removeprefix(f"{root}train/").split("/")[0] for name in members]
-    else:
+    if split != "train":
         lines = [line.split("\t") for line in tree.text(f"{root}val/val_annotations.txt").splitlines() if "\t" in line]
-        members, keys = [f"{root}val/images/{line[0]}" for line in lines], [line[1] for line in lines]
+        members += [f"{root}val/images/{line[0]}" for line in lines]
+        keys += [line[1] for line in lines]
     if unknown := sorted(set(keys) - index.keys()):
         raise DatasetError(f"{tree.origin}: {split} pictures have classes that wnids.txt lacks, such as {unknown[0]!r}")
     labels = np.array([index[key] for key in keys], dtype=np.int64)
@@ -153,7 +159,7 @@ def tiny_imagenet(tree: Tree, root: str, split: str) -> Source:
 
 
 def any_folder(tree: Tree, split: str) -> Source:
-    """A split of any folder or zip of pictures.
+    """A split, or all, of any folder or zip of pictures.
 
     Folders `train/` and `val/` are the splits where both are there; else 5 % of the pictures, by a hash of their names,
     are "val". The first folder on the way to a picture is its class, where there are several. Both splits number the
@@ -165,14 +171,17 @@ def any_folder(tree: Tree, split: str) -> Source:
         The split has no pictures.
     """
     names = [name for name in tree.names() if is_picture(name)]
-    has_splits = tree.has_folder("train") and tree.has_folder("val")
+    has_splits, note = tree.has_folder("train") and tree.has_folder("val"), ""
     if has_splits:
         names = [name for name in names if name.startswith(("train/", "val/"))]
-        chosen = {name for name in names if name.startswith(f"{split}/")}
+        chosen = {name for name in names if split == "all" or name.startswith(f"{split}/")}
     else:
         shuffled = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
         held_out = max(1, len(names) // 20) if len(names) > 1 else 0
-        chosen = set(shuffled[:held_out] if split == "val" else shuffled[held_out:])
+        chosen = set({"val": shuffled[:held_out], "train": shuffled[held_out:], "all": names}[split])
+        if split == "val":
+            share = f"{100 * held_out / max(1, len(names)):.0f} % held out: {held_out} of {len(names)} pictures"
+            note = f"{share}, as {tree.origin} has no train/ and val/"
     folders = {name: PurePosixPath(name).parts[has_splits:-1] for name in names}
     classes = sorted({parts[0] for parts in folders.values() if parts})
     members = [name for name in names if name in chosen]
@@ -180,4 +189,4 @@ def any_folder(tree: Tree, split: str) -> Source:
     if len(classes) > 1 and all(folders.values()):
         labels = np.array([classes.index(folders[name][0]) for name in members], dtype=np.int64)
     name = tree.origin.stem if tree.zip is not None else tree.origin.resolve().name
-    return tree.source(f"{name}/{split}", members, labels, classes if labels is not None else [])
+    return tree.source(f"{name}/{split}", members, labels, classes if labels is not None else [], note)

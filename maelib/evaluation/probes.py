@@ -21,9 +21,10 @@ def layer_features(
     Parameters
     ----------
     data
-        Packed pictures or (n, H, W, C) uint8, of the model's own size.
+        Packed pictures, or (n, H, W, C) uint8, of the model's own size.
     """
-    pixels = data.images if isinstance(data, PackedImages) else data
+    data = PackedImages.of(data)
+    pixels = data.images
     n = len(pixels)
     c = model.config
     device = model.pixel_mean.device
@@ -37,7 +38,7 @@ def layer_features(
         with tqdm(total=n, desc="features", unit="image", disable=None if progress else True) as bar:
             for start in range(0, n, batch_size):
                 images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).to(device)
-                model.encode(images.permute(0, 3, 1, 2) / 255, pool=None)
+                model.encode(data.values.unit(images.permute(0, 3, 1, 2)), pool=None)
                 found[start : start + len(images)] = torch.stack(outputs, dim=1).cpu()
                 outputs.clear()
                 bar.update(len(images))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..datasets import PackedImages
@@ -16,6 +15,7 @@ from ..masking import Masking, pixel_mask
 from ..model import MaskedAutoencoder
 from ..patches import grid_of
 from ..strategies import seeded
+from ..training.batches import fit
 from .baselines import FILLS
 from .metrics import psnr, ssim
 from .reconstruction import has_article_protocol
@@ -42,12 +42,12 @@ def score_pictures(
     """PSNR (dB) and SSIM of every picture, by protocol: `{protocol: (n, 2)}`; `masked` has no SSIM (NaN).
 
     Picture i is hidden by mask i of the seed, whatever the size of the batches. Pictures of another size than the
-    model's are resized (bilinear, antialiased). One without error counts 100 dB.
+    model's are resized to cover it (bilinear, antialiased) and their middle is scored. One without error counts 100 dB.
 
     Parameters
     ----------
     data
-        Packed pictures or (n, H, W, 3) uint8.
+        Packed pictures or (n, H, W, C) uint8.
     n
         The first n pictures only; all where None.
 
@@ -123,7 +123,8 @@ def _score(
     """One path for models and baselines: the same pictures, the same masks, the same metrics."""
     if unknown := set(protocols) - PROTOCOLS.keys():
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(sorted(unknown))}")
-    pixels = data.images if isinstance(data, PackedImages) else data
+    data = PackedImages.of(data)
+    pixels = data.images
     n = len(pixels) if n is None else n
     if not 0 < mask_ratio < 1:
         raise ValueError(f"mask_ratio must be in (0, 1) to measure what was hidden, got {mask_ratio}")
@@ -136,9 +137,8 @@ def _score(
     bar = tqdm(total=n, desc="evaluating", unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, n, batch_size):
-            images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).permute(0, 3, 1, 2) / 255
-            if images.shape[2:] != hw:
-                images = F.interpolate(images, hw, mode="bilinear", antialias=True).clamp(0, 1)
+            images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).permute(0, 3, 1, 2)
+            images = fit(data.values.unit(images), hw)
             masking = seeded(grid, mask_ratio, seed, batch=len(images), first=start)
             hidden = pixel_mask(masking.mask, patch_size, grid)
             for name, predict in predictors.items():

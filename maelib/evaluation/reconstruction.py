@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import MAEConfig
-from ..datasets import PackedImages, read_image, resize_crop
+from ..datasets import ImageError, PackedImages, Values, read_bands, read_image
+from ..datasets.bands import EIGHT_BIT, resize_bands
 from ..drawing import labelled_row, labelled_sheets
 from ..masking import Masking
 from ..model import MaskedAutoencoder
@@ -111,26 +113,39 @@ class Reconstruction:
 @names_the_new
 @torch.inference_mode()
 def reconstruct(
-    model: MaskedAutoencoder, image: Any, masking: float | Masking = 0.75, seed: int = 0, strategy: str = "random"
+    model: MaskedAutoencoder,
+    image: Any,
+    masking: float | Masking = 0.75,
+    seed: int = 0,
+    strategy: str = "random",
+    values: Values | None = None,
 ) -> Reconstruction:
     """Hide patches of a picture and let the model predict them.
 
     Parameters
     ----------
     image
-        A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_image`); brought to the model's own size.
+        A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_bands`); brought to the model's own size.
     masking
         Who is hidden; a ratio takes the mask of a seed and strategy, see `maelib.strategies`.
+
+    values
+        Which values become 0 and 1; by default those of the model's own data, where it was loaded. Of 8-bit pictures these are
+        0 and 255; arrays of floating point then lie in [0, 1].
 
     Raises
     ------
     ImageError
-        Not a picture.
+        Not a picture, of another number of bands than the model takes, or of another dtype than its values.
     ValueError
         A masking, ratio, seed or strategy that cannot be.
     """
     c = model.config
-    pixels = torch.from_numpy(picture_for(image, c)).permute(2, 0, 1)[None].to(model.pixel_mean.device)
+    pixels = (
+        torch.from_numpy(picture_for(image, c, values or values_of(model)))
+        .permute(2, 0, 1)[None]
+        .to(model.pixel_mean.device)
+    )
     if not isinstance(masking, Masking):
         masking = seeded(c.grid, masking, seed, strategy)
     raw, mask = model.reconstruct(pixels, masking)
@@ -149,15 +164,27 @@ def has_article_protocol(config: MAEConfig) -> bool:
     return config.normalize_targets and config.hw == (224, 224)
 
 
-def picture_for(image: Any, config: MAEConfig) -> np.ndarray:
-    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]."""
-    if config.channels not in (1, 3):
-        raise ValueError(
-            f"pictures have 1 or 3 channels, this model takes {config.channels}: call model.predict with a tensor"
-        )
-    picture = resize_crop(read_image(image), *config.hw)
-    array = np.asarray(picture.convert("L") if config.channels == 1 else picture, dtype=np.float32) / 255
-    return array.reshape(*config.hw, config.channels)
+def values_of(model: MaskedAutoencoder) -> Values | None:
+    """Which values became 0 and 1 in the data of a model that was loaded; None where nobody said so."""
+    found: Any = getattr(model, "value_range", None)
+    return Values(*found) if found else None
+
+
+def picture_for(image: Any, config: MAEConfig, values: Values | None = None) -> np.ndarray:
+    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`."""
+    if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
+        if config.channels in (1, 3):
+            image = read_image(image)
+        else:
+            values = Values(0, 1)
+    values = values or EIGHT_BIT
+    array = read_bands(image, config.channels)
+    name = str(image) if isinstance(image, (str, Path)) else "the picture"
+    values.check(array.dtype, name)
+    if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
+        raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
+    pixels = torch.from_numpy(np.array(resize_bands(array, config.hw)))
+    return values.unit(pixels).numpy()
 
 
 def typical_and_worst(psnr: np.ndarray, typical: int = 10, worst: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -179,11 +206,11 @@ def example_sheet(
 
     `psnr` (n,), in dB, is that of `score_pictures` under `masked`, with the same data, mask_ratio and seed.
     """
-    pixels = data.images if isinstance(data, PackedImages) else data
+    packed = PackedImages.of(data)
 
     def stages(i: int) -> list[np.ndarray]:
         masking = seeded(model.config.grid, mask_ratio, seed, first=i)
-        return reconstruct(model, np.array(pixels[i]), masking).stages
+        return reconstruct(model, np.array(packed.images[i]), masking, values=packed.values).stages
 
     chosen = typical_and_worst(psnr, typical, worst)
     titles = (f"typical: nearest to the median of {np.median(psnr):.1f} dB", f"the worst of {len(psnr):,}")

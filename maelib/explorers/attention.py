@@ -75,12 +75,12 @@ def spaced(count: int, most: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def attention_maps(model: MaskedAutoencoder, images: Tensor) -> Tensor:
-    """What every token pays to every token, nothing hidden: (1, C, H, W) -> (layers, heads, 1 + N, 1 + N), rows sum to 1."""
+    """What every token pays to every token, nothing hidden: (B, C, H, W) -> (B, layers, heads, 1 + N, 1 + N), rows sum to 1."""
     maps: list[Tensor] = []
 
     def watch(attention: Any, inputs: tuple[Tensor]) -> None:
         q, k, _ = attention.qkv(*inputs).unflatten(2, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
-        maps.append((q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
+        maps.append((q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1))
 
     hooks = [block.attention.register_forward_pre_hook(watch) for block in model.encoder.blocks]  # type: ignore[union-attr]
     try:
@@ -88,7 +88,7 @@ def attention_maps(model: MaskedAutoencoder, images: Tensor) -> Tensor:
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(maps)
+    return torch.stack(maps, dim=1)
 
 
 @lru_cache(maxsize=1)
@@ -97,4 +97,4 @@ def attention_of_example() -> np.ndarray:
     model = embedded_model()
     c = model.config
     pixels = torch.from_numpy(pixels_of(DEFAULT, c).transpose(2, 0, 1).copy())[None]
-    return attention_maps(model, pixels).numpy()
+    return attention_maps(model, pixels)[0].numpy()

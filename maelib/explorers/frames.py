@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ..datasets import sample_path
-from ..drawing import tile, to_uint8
+from ..drawing import save_picture, tile, to_uint8
 from ..evaluation import Reconstruction, reconstruct
-from ..files import data_path
+from ..files import data_path, write_atomically
 from ..model import MaskedAutoencoder
 
 SAMPLES = ("chelsea", "astronaut", "coffee", "rocket")
@@ -39,8 +39,7 @@ class FrameRecorder:
     def __call__(self, model: MaskedAutoencoder) -> Image.Image:
         picture = Image.fromarray(tile([to_uint8(r.pasted) for r in frame_of(model)], columns=1, gap=0))
         path = self.run / "frames" / f"{_images_seen(self.run):09d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        save_picture(picture, path)
         return picture
 
 
@@ -78,10 +77,9 @@ def collect(run: str | Path, name: str, out: str | Path) -> Path:
         "curve": [{"images_seen": line["step"] * batch, "loss": round(line["loss"], 6)} for line in thinned],
     }  # fmt: skip
     sheet = np.concatenate([np.asarray(Image.open(file).convert("RGB")) for file in files], axis=1)
-    out.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(out / f"{name}.png", optimize=True)
+    save_picture(Image.fromarray(sheet), out / f"{name}.png", optimize=True)
     path = out / f"{name}.json"
-    path.write_text(json.dumps(about, indent=1) + "\n")
+    write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
     return path
 
 

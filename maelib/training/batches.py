@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..datasets import PackedImages
 from ..masking import Masking
 from .config import TrainConfig
 from .distributed import World
@@ -43,20 +44,38 @@ def crop(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False).clamp(0, 1)
 
 
+def middle(have: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float]:
+    """Shares of (height, width) that stay where the middle of a picture is cut out in the wanted shape."""
+    rows, columns = have[0] / wanted[0], have[1] / wanted[1]
+    return min(1.0, columns / rows), min(1.0, rows / columns)
+
+
+def fit(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, H, W) at another size, undistorted: resized to cover it (bilinear, antialiased), their middle cut out."""
+    if images.shape[2:] == size:
+        return images
+    tall, wide = middle(images.shape[2:], size)  # type: ignore[arg-type]
+    covering = round(size[0] / tall), round(size[1] / wide)
+    images = F.interpolate(images, covering, mode="bilinear", antialias=True).clamp(0, 1)
+    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
+    return images[:, :, top : top + size[0], left : left + size[1]]
+
+
 class Batches:
     """The batches of a run, by step.
 
     Parameters
     ----------
     images
-        (n, H, W, C) uint8, an array or a memory map.
+        Packed pictures, or (n, H, W, C) uint8; ValueError where values of another dtype come without their range.
     size, num_patches
-        What the model takes, in pixels and patches.
+        What the model takes, in pixels and patches. Pictures of another shape are never distorted: they give their middle,
+        and crops have their jitter about the model's shape.
     """
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: PackedImages | np.ndarray,
         config: TrainConfig,
         size: tuple[int, int],
         num_patches: int,
@@ -69,8 +88,12 @@ class Batches:
         shares = world.world_size * config.accumulate
         if config.batch_size % shares:
             raise ValueError(f"batch_size {config.batch_size} must be a multiple of processes x accumulate = {shares}")
-        self.images, self.config, self.size, self.num_patches = images, config, size, num_patches
+        packed = PackedImages.of(images)
+        self.images, self.values = packed.images, packed.values
+        self.config, self.size, self.num_patches = config, size, num_patches
         self.world, self.device = world, device
+        tall, wide = middle(packed.hw, size)
+        self.middle = torch.tensor([wide, tall, wide, tall])  # as boxes are: x, y, half width, half height
         self.steps_per_epoch = self.count // config.batch_size
         self._epoch, self._order = -1, torch.empty(0)
 
@@ -84,16 +107,13 @@ class Batches:
         random = generator(c.seed, epoch, index)
         noise = torch.rand(c.batch_size, self.num_patches, generator=random)
         flips = torch.rand(c.batch_size, generator=random) < 0.5
-        boxes = draw_crops(c.batch_size, c.crop_scale, random)
+        boxes = draw_crops(c.batch_size, c.crop_scale, random) * self.middle
         share = c.batch_size // (self.world.world_size * c.accumulate)
         for micro in range(c.accumulate):
             start = (micro * self.world.world_size + self.world.rank) * share
             mine = slice(start, start + share)
             images = self.load(ids[mine])
-            if c.augment == "crop":
-                images = crop(images, self.send(boxes[mine]), self.size)
-            elif images.shape[2:] != self.size:
-                images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
+            images = crop(images, self.send(boxes[mine]), self.size) if c.augment == "crop" else fit(images, self.size)
             if c.augment != "none":
                 images = torch.where(self.send(flips[mine])[:, None, None, None], images.flip(3), images)
             yield images, Masking.from_noise(self.send(noise[mine]), c.mask_ratio)
@@ -101,7 +121,7 @@ class Batches:
     def load(self, ids: Tensor) -> Tensor:
         """Pictures by index, on the training device: (b, C, H, W) float32 in [0, 1]."""
         pixels = self.send(torch.from_numpy(self.images[ids.numpy()]))
-        return pixels.permute(0, 3, 1, 2).float() / 255
+        return self.values.unit(pixels.permute(0, 3, 1, 2))
 
     def send(self, tensor: Tensor) -> Tensor:
         """To the training device without waiting for it."""

@@ -1,11 +1,19 @@
 """Several processes, one model: what torchrun says, and the operations that the trainer needs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+
+class PeerFailed(RuntimeError):
+    """Another process of this run has failed, and says why."""
+
+    said_by = "other"
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,46 @@ class World:
             dist.all_reduce(value, dist.ReduceOp.MAX)
         return value
 
-    def barrier(self) -> None:
-        """Until all processes are here."""
+    def all_gather(self, value: Tensor) -> Tensor:
+        """The tensors of all processes, stacked by rank."""
+        found = [torch.empty_like(value) for _ in range(self.world_size)]
+        if self.world_size == 1:
+            return value[None]
+        dist.all_gather(found, value)
+        return torch.stack(found)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """No process goes on before all have done the block, and where it fails in one, it fails in all.
+
+        Raises
+        ------
+        PeerFailed
+            The block failed in another process, which raises what went wrong; the first one does where several failed.
+        """
+        error = None
+        try:
+            yield
+        except Exception as caught:
+            error = caught
         if self.world_size > 1:
-            dist.barrier()
+            device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+            failed = self.all_gather(torch.tensor(int(error is not None), device=device)).tolist()
+            if any(failed) and failed.index(1) != self.rank:
+                raise PeerFailed(f"process {failed.index(1)} of this run has failed") from error
+        if error is not None:
+            raise error
+
+
+@contextmanager
+def blaming_peers() -> Iterator[None]:
+    """A connection that is lost within it is no fault of this process: `PeerFailed` is raised in its place."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise PeerFailed("another process of this run has ended") from error
+        raise
 
 
 def init_distributed(device: str | None = None) -> tuple[World, torch.device]:

@@ -73,6 +73,15 @@ def make_optimizer(
     )
 
 
+def check_state(optimizer: Any, may_be_empty: bool = False) -> None:
+    """ValueError where what an optimizer has read has averages of another shape than their parameter, or none for one."""
+    for one in getattr(optimizer, "optimizers", [optimizer]):
+        for p in chain.from_iterable(group["params"] for group in one.param_groups):
+            averages = [value for value in one.state[p].values() if value.dim()]
+            if any(value.shape != p.shape for value in averages) or not (averages or may_be_empty):
+                raise ValueError("the optimizer's state does not fit the model")
+
+
 def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float, final: float = 0.0) -> float:
     """Learning rate of a step, counted from 0: rises linearly to `peak`, then falls along a cosine to `final`
     (Loshchilov & Hutter 2017)."""

@@ -1,61 +1,91 @@
 """A training run is a folder."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
-from ..files import write_atomically
+from filelock import FileLock, Timeout
+
+from ..drawing import save_picture
+from ..files import naming, write_atomically
 from .checkpoint import list_checkpoints
 
 DEPTH = 8  # levels of folders that are searched for an earlier run
+LOCK, PART = ".lock", ".part"
+_locks: WeakValueDictionary[Path, FileLock] = WeakValueDictionary()  # a new trainer of this process takes a folder over
 
 
 class RunFolder:
     """`config.json`, `metrics.jsonl`, `checkpoints/`, `samples/` and TensorBoard's events of one run.
 
-    Only the main process writes. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run
-    that was killed and resumed leaves the same lines as one that was not.
+    Only the main process writes, and nothing before the first step is done: a run that cannot work leaves no trace, and a run
+    that it should overwrite stays. `metrics.jsonl` holds what the run computed and nothing of the clock, so that a run that
+    was killed and resumed leaves the same lines as one that was not.
     """
 
     def __init__(self, folder: Path, is_main: bool = True):
         self.folder, self.is_main = folder, is_main
         self.checkpoints = folder / "checkpoints"
+        self._description: dict[str, Any] = {}
+        self._overwrite = False
+        self._lock: FileLock | None = None
         self._metrics: Any = None
         self._events: Any = None
 
-    def open(self, description: dict[str, Any], resume: bool) -> None:
-        """Create the folder, or check that it holds the same run; the main process does so for all.
+    def claim(self) -> None:
+        """Hold the folder until `close` or until this process ends, however it does; ValueError where another one holds it."""
+        if not self.is_main:
+            return
+        path = self.folder.absolute() / LOCK
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = _locks.setdefault(path, FileLock(path, thread_local=False))
+        if lock.is_locked and not path.exists():  # somebody has removed the folder
+            lock.release(force=True)
+        try:
+            if not lock.is_locked:
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"another process is training in {self.folder}: wait until it ends, or choose another --out"
+            ) from None
+        except NotImplementedError:  # a file system without locks
+            pass
+        self._lock = lock
+
+    def open(self, description: dict[str, Any], resume: bool, overwrite: bool = False) -> None:
+        """Check that the folder is free, or holds the same run; the main process does so for all.
 
         Raises
         ------
         FileExistsError
-            A run is there and `resume` is off.
+            A run is there, and both `resume` and `overwrite` are off.
         ValueError
             A run with another description is there.
         """
         if not self.is_main:
             return
+        self._description, self._overwrite = description, overwrite
         path = self.folder / "config.json"
-        if path.exists():
-            if not resume:
-                raise FileExistsError(
-                    f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out"
-                )
-            old = json.loads(path.read_text())
-            if old.get("format") != description["format"]:
-                raise ValueError(
-                    f"the run in {self.folder} was begun by another version of maelib and cannot be resumed: begin a new "
-                    f"one with its weights, --init {self.folder} and another --out"
-                )
-            if differences := _differences(old, description):
-                raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
-        else:
-            write_atomically(path, (json.dumps(description, indent=2) + "\n").encode())
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        (self.folder / "samples").mkdir(exist_ok=True)
+        if overwrite or not path.exists():
+            return
+        if not resume:
+            raise FileExistsError(
+                f"{self.folder} holds a run already: continue it with --resume auto, or choose another --out"
+            )
+        old = json.loads(path.read_text())
+        if old.get("format") != description["format"]:
+            raise ValueError(
+                f"the run in {self.folder} was begun by another version of maelib and cannot be resumed: begin a new "
+                f"one with its weights, --init {self.folder} and another --out"
+            )
+        if differences := _differences(old, description):
+            raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
 
     def copy_earlier_run(self, place: Path, description: dict[str, Any]) -> str:
         """Copy the run found below `place` into this folder, unless a run is here already; returns what to tell the user."""
@@ -64,26 +94,44 @@ class RunFolder:
         found = earlier_run(place, description)
         if found is None:
             return f"no earlier run below {place}"
-        part = self.folder.with_name(f".{self.folder.name}.part")
+        part = self.folder / PART
         shutil.rmtree(part, ignore_errors=True)
         for path in found.rglob("*"):
             target = part / path.relative_to(found)
-            if path.is_file():
+            if path.is_file() and path.name != LOCK:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)  # the content alone: the original may be write-protected
-        if self.folder.exists():
-            self.folder.rmdir()
-        part.rename(self.folder)
+                with naming(target):
+                    shutil.copyfile(path, target)  # the content alone: the original may be write-protected
+        for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):  # which makes it a run, last
+            remove(self.folder / path.name)
+            path.replace(self.folder / path.name)
+        part.rmdir()
         return f"copies the run in {found}"
 
-    def start_metrics(self, step: int) -> None:
-        """Drop the lines after `step`, which a killed run wrote and the resumed one will write again, and begin to append."""
-        if not self.is_main:
+    def steps_written(self) -> float:
+        """The last step of which a line of metrics tells; 0 where none does."""
+        path = self.folder / "metrics.jsonl"
+        steps = map(_step_of, path.read_text().splitlines(keepends=True)) if path.exists() else ()
+        return max((step for step in steps if step < math.inf), default=0)
+
+    def begin(self, step: int) -> None:
+        """Once a step is done: write what is missing, drop the lines after `step`, which a killed run wrote and the resumed one
+        will write again, and begin to append."""
+        if not self.is_main or self._metrics is not None:
             return
+        if self._overwrite:
+            for name in ("config.json", "metrics.jsonl", "model.safetensors", "checkpoints", "samples", "events.out.*"):
+                for path in self.folder.glob(name):
+                    remove(path)
+            self._overwrite = False
+        path = self.folder / "config.json"
+        if not path.exists():
+            write_atomically(path, (json.dumps(self._description, indent=2, allow_nan=False) + "\n").encode())
         path = self.folder / "metrics.jsonl"
         if path.exists():
             kept = [line for line in path.read_text().splitlines(keepends=True) if _step_of(line) <= step]
             write_atomically(path, "".join(kept).encode())
+        (self.folder / "samples").mkdir(exist_ok=True)
         self._metrics = path.open("a")
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -94,8 +142,9 @@ class RunFolder:
     def write(self, line: dict[str, Any]) -> None:
         """Append one line of metrics; it is with the operating system before this returns."""
         if self.is_main:
-            self._metrics.write(json.dumps(line) + "\n")
-            self._metrics.flush()
+            with naming(self.folder / "metrics.jsonl"):
+                self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
+                self._metrics.flush()
             for name in ("loss", "lr", "grad_norm"):
                 self.scalar(name, line[name], line["step"])
 
@@ -106,13 +155,29 @@ class RunFolder:
 
     def sample(self, picture: Any, epoch: int) -> None:
         """Keep a picture (PIL) of an epoch."""
-        picture.save(self.folder / "samples" / f"epoch-{epoch:04d}.png")
+        save_picture(picture, self.folder / "samples" / f"epoch-{epoch:04d}.png")
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files and let go of the folder, which is removed where nothing is in it."""
         for file in (self._metrics, self._events):
             if file is not None:
-                file.close()
+                with suppress(OSError):  # a full disk has been told of
+                    file.close()
+        self._metrics = self._events = None
+        if self._lock is not None:
+            shutil.rmtree(self.folder / PART, ignore_errors=True)
+            with suppress(OSError):
+                self._lock.release(force=True)
+                (self.folder / LOCK).unlink(missing_ok=True)
+                self.folder.rmdir()
+            self._lock = None
+
+
+def remove(path: Path) -> None:
+    """A file or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def earlier_run(place: Path, description: dict[str, Any]) -> Path | None:

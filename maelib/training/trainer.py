@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..config import MAEConfig
 from ..hardware import DTYPES, choose_precision
 from ..model import MaskedAutoencoder
 from ..weights import FORMAT
@@ -24,13 +23,15 @@ from .batches import Batches
 from .checkpoint import newest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distributed import World
-from .interrupts import Interrupts
-from .optimizer import learning_rate, make_optimizer
+from .interrupts import Interrupts, say
+from .optimizer import check_state, learning_rate, make_optimizer
 from .run_folder import RunFolder
 
 
 class TrainingDiverged(RuntimeError):
     """The loss or the gradients are no longer numbers."""
+
+    said_by = "main"
 
 
 class Trainer:
@@ -45,7 +46,9 @@ class Trainer:
     folder
         Where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
     resume
-        Go on from the newest good checkpoint in the folder; without one, begin anew.
+        Go on from the newest good checkpoint in the folder; without one, begin anew where none was ever written.
+    overwrite
+        Remove the run that is in the folder once the first step of this one is done.
     sample
         Called with the model at the end of an epoch, returns a picture (PIL) for `samples/`.
     about
@@ -58,19 +61,52 @@ class Trainer:
     Raises
     ------
     FileExistsError
-        The folder holds a run already and `resume` is off.
+        The folder holds a run already, and `resume` and `overwrite` are off.
     ValueError
-        The folder's run had another model or recipe, or `resume_from` holds another run or several.
+        Another process trains in the folder, its run had another model or recipe or has lost its checkpoints, or
+        `resume_from` holds another run or several.
     """
 
     def __init__(
         self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
-        resume: bool = False, world: World | None = None, device: torch.device | str = "cpu",
+        resume: bool = False, overwrite: bool = False, world: World | None = None, device: torch.device | str = "cpu",
         sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
         resume_from: str | Path | None = None, max_minutes: float | None = None,
     ):  # fmt: skip
         self.world, self.device, self.config, self.sample = world or World(), torch.device(device), config, sample
-        shape: MAEConfig = model.config
+        if max_minutes is not None and not 0 < max_minutes < math.inf:
+            raise ValueError(f"max_minutes must be positive and finite, got {max_minutes}")
+        if resume and overwrite:
+            raise ValueError("resume goes on with the run that overwrite removes: leave one of them out")
+        self.max_minutes = max_minutes
+        self.run = RunFolder(Path(folder), is_main=self.world.is_main)
+        try:
+            with self.world.together():  # nobody reads the folder before it is complete
+                self._prepare(model, images)
+                made_of = {"format": FORMAT, "model": asdict(model.config), "train": asdict(config), **(about or {})}
+                description = json.loads(json.dumps(made_of, allow_nan=False))
+                self.run.claim()
+                if resume and resume_from is not None and self.world.is_main:
+                    self.announce(self.run.copy_earlier_run(Path(resume_from), description))
+                self.run.open(description, resume, overwrite)
+            beginning = f"from the weights of {description['init']}" if "init" in description else "from scratch"
+            with self.world.together():
+                self.announce(self._resume(beginning) if resume else beginning)
+                steps = self.world.all_gather(torch.tensor(self.step, device=self.device)).tolist()
+                if len(set(steps)) > 1:  # a disk that one of them could not read
+                    raise ValueError(f"the processes found checkpoints of steps {steps}: start them again")
+            self._forward: nn.Module = self.world.wrap_ddp(self.model, self.device)
+            if self.world.world_size > 1:
+                self._settle()
+            if config.compile:
+                self._forward = torch.compile(self._forward)  # type: ignore[assignment]
+        except BaseException:
+            self.run.close()
+            raise
+
+    def _prepare(self, model: MaskedAutoencoder, images: np.ndarray) -> None:
+        """All that a step needs, where the recipe and the pictures allow it."""
+        config, shape = self.config, model.config
         self.batches = Batches(images, config, shape.hw, math.prod(shape.grid), self.world, self.device)
         self.total_steps = config.epochs * self.batches.steps_per_epoch
         self.warmup_steps = round(config.warmup_epochs * self.batches.steps_per_epoch)
@@ -82,24 +118,15 @@ class Trainer:
         self.seconds = 0.0  # spent in training, over all sessions of the run
         self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps since the last line of metrics
         self._saved_at = -1
-        if max_minutes is not None and max_minutes <= 0:
-            raise ValueError(f"max_minutes must be positive, got {max_minutes}")
-        self.max_minutes = max_minutes
 
-        self.run = RunFolder(Path(folder), is_main=self.world.is_main)
-        description = {"format": FORMAT, "model": asdict(shape), "train": asdict(config), **(about or {})}
-        description = json.loads(json.dumps(description))
-        if resume and resume_from is not None and self.world.is_main:
-            self.announce(self.run.copy_earlier_run(Path(resume_from), description))
-        self.run.open(description, resume)
-        self.world.barrier()  # nobody reads the folder before it is complete
-        beginning = f"from the weights of {description['init']}" if "init" in description else "from scratch"
-        self.announce(self._resume(beginning) if resume else beginning)
-        self.run.start_metrics(self.step)
-
-        self._forward: nn.Module = self.world.wrap_ddp(self.model, self.device)
-        if config.compile:
-            self._forward = torch.compile(self._forward)  # type: ignore[assignment]
+    def _settle(self) -> None:
+        """A step that is thrown away. DDP puts its gradients into a final order after its first step, and sums of three or
+        more processes depend on it in the last bit: so all steps of all sessions have the same order."""
+        images, masking = next(self.batches.micro_batches(self.step))
+        with self.autocast():
+            loss = self._forward(images, masking).loss
+        loss.backward()
+        self.model.zero_grad(set_to_none=True)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -109,10 +136,18 @@ class Trainer:
         Raises
         ------
         Stopped
-            After Ctrl-C or SIGTERM, once the state is saved; `TimeLimitReached` when the time is up.
+            After Ctrl-C, SIGTERM or SIGHUP, once the state is saved; `TimeLimitReached` when the time is up.
         TrainingDiverged
             The loss became NaN or infinite.
         """
+        try:
+            with self.world.together():
+                self.run.claim()
+            return self._train()
+        finally:
+            self.run.close()
+
+    def _train(self) -> Path:
         per_epoch = self.batches.steps_per_epoch
         interactive = sys.stderr.isatty()
         bar = tqdm(
@@ -128,6 +163,7 @@ class Trainer:
             since, since_step, before = start, self.step, self.seconds
             while self.step < self.total_steps:
                 lr = self.train_step()
+                self.run.begin(self.step - 1)
                 self.seconds = before + time.monotonic() - start
                 bar.update()
                 epoch_ends = self.step % per_epoch == 0
@@ -155,10 +191,9 @@ class Trainer:
                     self.announce(f"{reason}; --resume auto goes on from here")
                     raise stop(reason)
         path = self.run.folder / "model.safetensors"
-        if self.world.is_main:
-            save_weights(self.model, path, step=self.step)
-        self.run.close()
-        self.world.barrier()
+        with self.world.together():
+            if self.world.is_main:
+                save_weights(self.model, path, step=self.step)
         return path
 
     def train_step(self) -> float:
@@ -223,30 +258,53 @@ class Trainer:
         if self.step == self._saved_at:
             return
         self._means()
-        if self.world.is_main:
-            state = {
-                "format": FORMAT, "config": asdict(self.model.config),
-                "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
-                "step": self.step, "seconds": self.seconds, "sums": self.sums, "torch_random": torch.get_rng_state(),
-            }  # fmt: skip
-            save_checkpoint(self.run.checkpoints, self.step, state, self.config.keep_checkpoints)
+        sums = self.world.all_gather(self.sums)
+        with self.world.together():
+            if self.world.is_main:
+                self._save(sums)
         self._saved_at = self.step
+
+    def _save(self, sums: Tensor) -> None:
+        self.run.begin(self.step)
+        state = {
+            "format": FORMAT, "config": asdict(self.model.config),
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+            "step": self.step, "seconds": self.seconds, "sums": sums, "torch_random": torch.get_rng_state(),
+        }  # fmt: skip
+        save_checkpoint(self.run.checkpoints, self.step, state, self.config.keep_checkpoints)
 
     def _resume(self, beginning: str) -> str:
         """Take the state of the newest good checkpoint; returns what to tell the user."""
-        found = newest_checkpoint(self.run.checkpoints, self.announce)
-        if found is None:
+        path = newest_checkpoint(self.run.checkpoints, self.announce, self._restore)
+        if path is None:
+            step = self.run.steps_written()
+            if step > self.batches.steps_per_epoch or (self.run.folder / "model.safetensors").exists():
+                raise ValueError(
+                    f"the run in {self.run.folder} has trained to step {step}, and no checkpoint is left in "
+                    f"{self.run.checkpoints}: begin a new one with --overwrite, or choose another --out"
+                )
             return f"{beginning}: no checkpoint in {self.run.checkpoints}"
-        path, state = found
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["torch_random"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.sums = state["sums"].to(self.device)
-        self._saved_at = self.step
         epoch = self.step / self.batches.steps_per_epoch
         return f"resumes at epoch {epoch:.2f} of {self.config.epochs} (step {self.step}) from {path}"
+
+    def _restore(self, path: Path, state: dict[str, Any]) -> Path:
+        """Take a state, whatever raises where it cannot be this run's; returns the path."""
+        step, sums = state["step"], state["sums"]
+        if type(step) is not int or not 0 < step <= self.total_steps:
+            raise ValueError(f"it is of step {step!r} of {self.total_steps}")
+        if sums.dim() != 2 or sums.shape[1:] != self.sums.shape:
+            raise ValueError(f"its sums have the shape {tuple(sums.shape)}")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        check_state(self.optimizer, may_be_empty=self.scaler.is_enabled())  # the scaler may have skipped all steps
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["torch_random"])
+        self.step, self.seconds = step, float(state["seconds"])
+        # Each process goes on with its own sums; another number of processes shares all of them.
+        mine = sums[self.world.rank] if len(sums) == self.world.world_size else sums.mean(0)
+        self.sums = mine.to(self.device)
+        self._saved_at = step
+        return path
 
     def _sample(self, epoch: int) -> None:
         if self.sample and self.world.is_main and self.config.sample_epochs and epoch % self.config.sample_epochs == 0:
@@ -257,4 +315,4 @@ class Trainer:
     def announce(self, text: str) -> None:
         """Print a line, from the main process only."""
         if self.world.is_main:
-            tqdm.write(text)
+            say(text)
