@@ -6,7 +6,7 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
@@ -15,7 +15,7 @@ from book_site import ROOT, URLS, pages
 from bs4 import BeautifulSoup
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from addresses import launch_links
+from addresses import launch_links, report_link
 from ladder import with_ladder
 from results import by_model, sentence, table_of
 
@@ -182,6 +182,18 @@ def test_launch_buttons_open_this_notebook(notebook, soups):
     assert (ROOT / notebook).is_file()
 
 
+def test_every_page_asks_for_mistakes(soups):
+    """Its last link opens the form for pages, with this page's name in the field that the form has for it."""
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/page.yml").read_text())
+    for page in contents():
+        (link,) = article(soups[page]).select("p.page-report a")
+        assert link["href"] == report_link(REPOSITORY, page.removesuffix(".html"))
+        assert link["href"].startswith(f"{REPOSITORY}/issues/new?")
+        asked = parse_qs(urlsplit(link["href"]).query)
+        assert asked == {"template": ["page.yml"], "page": [page.removesuffix(".html")]}
+    assert "page" in {field.get("id") for field in form["body"]}
+
+
 def test_copies_of_the_address_agree():
     """What is not made from pyproject.toml repeats its addresses letter by letter."""
     owner, name = REPOSITORY.removeprefix("https://github.com/").split("/")
@@ -215,8 +227,8 @@ def test_spelling(tmp_path):
     for name in NOTEBOOKS:
         cells = nbformat.read(ROOT / name, 4).cells
         (tmp_path / f"{Path(name).stem}.txt").write_text("\n\n".join(cell.source for cell in cells))
-    prose = [*(ROOT / "book").glob("*.md"), ROOT / "README.md", *(ROOT / "data").rglob("*.md")]
-    code = [ROOT / folder for folder in ("maelib", "benchmarks", "tests") if (ROOT / folder).is_dir()]
+    prose = [*(ROOT / "book").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "data").rglob("*.md")]
+    code = [ROOT / name for name in ("maelib", "benchmarks", "tests", "mae.py", ".github") if (ROOT / name).exists()]
     command = [Path(sys.executable).with_name("codespell"), "--ignore-words-list", ",".join(WORDS)]
     skip = ["--skip", "*.json,*.lock,*/__pycache__,*/node_modules,*.pyc"]
     done = subprocess.run([*command, *skip, tmp_path, *prose, *code], capture_output=True, text=True)

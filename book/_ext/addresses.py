@@ -1,11 +1,13 @@
-"""The project's addresses, and what follows from them: launch buttons, sitemap, previews in social media.
+"""The project's addresses, and what follows from them: launch buttons, reports, sitemap, previews in social media.
 
 `pyproject.toml` is the one place that holds the repository's and the book's address.
 """
 
+import html
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -30,6 +32,11 @@ def launch_links(repository: str, notebook: str) -> dict[str, str]:
         "Kaggle": f"https://www.kaggle.com/kernels/welcome?src={on_github}",
         "Colab": on_github.replace("https://github.com", "https://colab.research.google.com/github"),
     }
+
+
+def report_link(repository: str, page: str) -> str:
+    """Where a click opens a report about a page: the form `.github/ISSUE_TEMPLATE/page.yml`, with its name filled in."""
+    return f"{repository}/issues/new?{urlencode({'template': 'page.yml', 'page': page})}"
 
 
 def set_addresses(app: Sphinx, config: Config) -> None:
@@ -63,7 +70,16 @@ def add_launch_buttons(
     )
 
 
+def add_report(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """The last line of every page, where the repository is public."""
+    repository = project_urls(Path(app.srcdir)).get("Repository")
+    if doctree is not None and repository:
+        link = html.escape(report_link(repository, page))
+        context["body"] += f'<p class="page-report"><a href="{link}">Something wrong on this page?</a></p>'
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", set_addresses, priority=100)  # before the extensions that read the address
     app.connect("html-page-context", add_launch_buttons, priority=900)  # after the theme has made its own buttons
+    app.connect("html-page-context", add_report)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
