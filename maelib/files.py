@@ -61,5 +61,6 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        if error.errno is not None:  # else it is a sentence of somebody's own, which a name would replace
+            error.filename, error.filename2 = str(path), None
         raise
