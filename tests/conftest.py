@@ -1,6 +1,7 @@
 """Shared pieces: small models, random pictures, the real data where it is at hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ torch.set_num_threads(1)  # the models of the tests are too small to share
 # For what tests start, notebooks above all: threads that spin for work slow everybody on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if hasattr(signal, "SIGHUP"):  # whoever starts the tests under nohup has it ignored, and what they start inherits that
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SMALL = MAEConfig(
     image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=2, decoder_heads=2
