@@ -9,8 +9,9 @@ resumes where it was cut.
 
 import torch
 from harness import parser_of, print_machine
+from race_entries import STANDARD, muon
 from short_run import train
-from speedrun import STANDARD, muon, parts
+from speedrun import parts
 
 from maelib import create_model
 from maelib.training import TrainConfig

@@ -1,4 +1,5 @@
-"""Other people's masked autoencoders at the size of ours, as models that take images and return something with a `loss`.
+"""Other people's masked autoencoders at the size of ours: models that take images, and a masking or draw one, and return
+something with a `loss`; `ours` gives the same weights as a model of maelib.
 
 Each has a default setting and its best documented one for attention:
 
@@ -10,25 +11,43 @@ Each has a default setting and its best documented one for attention:
   for timm.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from maelib import MAEConfig, MaskedAutoencoder, create_model
-from maelib.interop.huggingface import to_huggingface
+from maelib import MAEConfig, MaskedAutoencoder, Masking, create_model
+from maelib.interop.huggingface import from_huggingface, to_huggingface
 from maelib.loss import normalize_patches, reconstruction_loss
 from maelib.masking import num_visible
 from maelib.patches import patchify
 from maelib.positions import sincos_2d
 
 MASK_RATIO = 0.75
+TIMM_NAMES = (  # left ours, right those of `TimmMAE`
+    ("encoder.class_token", "class_token"), ("encoder.embed.", "embed."), ("encoder.norm.", "norm."),
+    ("decoder.mask_token", "mask_token"), ("decoder.embed.", "decoder_embed."), ("decoder.norm.", "decoder_norm."),
+    ("decoder.head.", "head."), ("attention.qkv", "attn.qkv"), ("attention.output", "attn.proj"),
+    ("mlp.0.", "mlp.fc1."), ("mlp.2.", "mlp.fc2."),
+)  # fmt: skip
 
 
 class Scored(NamedTuple):
     """What a peer returns: the loss is all that a training step needs."""
 
     loss: Tensor
+
+
+def standardised(images: Tensor, config: MAEConfig) -> Tensor:
+    """What an image processor hands to a model."""
+    mean, std = (torch.as_tensor(value).view(-1, 1, 1) for value in (config.pixel_mean, config.pixel_std))
+    return (images - mean.to(images)) / std.to(images)
+
+
+def noise_of(masking: Masking | None, shape: tuple[int, int]) -> Tensor:
+    """Noise (B, N) whose lowest stay visible: drawn, or the places of each patch in a masking's order."""
+    return torch.rand(shape) if masking is None else masking.restore.float()
 
 
 def target_of(patches: Tensor, config: MAEConfig) -> Tensor:
@@ -50,8 +69,10 @@ class TimmMAE(nn.Module):
         timm.layers.set_fused_attn(fused)  # read when a block is built
         c = self.config = config
 
-        def blocks(width: int, depth: int, heads: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(width, heads, c.mlp_ratio, qkv_bias=True) for _ in range(depth)))
+        def blocks(width: int, depth: int, heads: int) -> nn.ModuleDict:
+            norm = partial(nn.LayerNorm, eps=c.norm_eps)
+            made = (Block(width, heads, c.mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth))
+            return nn.ModuleDict({"blocks": nn.Sequential(*made)})
 
         self.embed = nn.Conv2d(c.channels, c.width, c.patch_size, c.patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, c.width))
@@ -66,23 +87,64 @@ class TimmMAE(nn.Module):
         self.decoder_norm = nn.LayerNorm(c.decoder_width, c.norm_eps)
         self.head = nn.Linear(c.decoder_width, c.patch_dim)
 
-    def forward(self, images: Tensor) -> Scored:
+        self.copy(MaskedAutoencoder(c), to_ours=False)
+
+    def forward(self, images: Tensor, masking: Masking | None = None) -> Scored:
         B, N = len(images), self.positions.shape[1]
         keep = num_visible(N, MASK_RATIO)
-        shuffle = torch.rand(B, N, device=images.device).argsort(dim=1)
+        images = standardised(images, self.config)
+        shuffle = noise_of(masking, (B, N)).to(images.device).argsort(dim=1)
         restore = shuffle.argsort(dim=1)
         tokens = self.embed(images).flatten(2).transpose(1, 2) + self.positions  # (B, N, D)
         tokens = tokens.gather(1, shuffle[:, :keep, None].expand(-1, -1, tokens.shape[2]))
         tokens = torch.cat([self.class_token.expand(B, -1, -1), tokens], dim=1)
-        x = self.decoder_embed(self.norm(self.encoder(tokens)))  # (B, 1 + K, D')
+        x = self.decoder_embed(self.norm(self.encoder["blocks"](tokens)))  # (B, 1 + K, D')
         full = torch.cat([x[:, 1:], self.mask_token.to(x).expand(B, N - keep, -1)], dim=1)
         full = full.gather(1, restore[..., None].expand(-1, -1, x.shape[2]))
         x = torch.cat([x[:, :1], full], dim=1) + self.decoder_positions
-        pred = self.head(self.decoder_norm(self.decoder(x)))[:, 1:]  # (B, N, P)
+        pred = self.head(self.decoder_norm(self.decoder["blocks"](x)))[:, 1:]  # (B, N, P)
         mask = (restore >= keep).float()
         target = target_of(patchify(images, self.config.patch_size), self.config)
         error = (pred.float() - target.float()).square().mean(dim=-1)
         return Scored((error * mask).sum() / mask.sum())
+
+    def copy(self, model: MaskedAutoencoder, to_ours: bool) -> None:
+        """Copy all weights to a model of maelib, or from it."""
+        own = self.state_dict()
+        for name, ours in model.state_dict().items():
+            for before, after in TIMM_NAMES:
+                name = name.replace(before, after)
+            if "positions" not in name:
+                theirs = own[name].permute(0, 2, 3, 1) if own[name].dim() == 4 else own[name]  # channels last
+                if to_ours:
+                    ours.copy_(theirs.reshape(ours.shape))
+                else:
+                    theirs.copy_(ours.reshape(theirs.shape))
+
+    def ours(self) -> MaskedAutoencoder:
+        """The same weights in maelib."""
+        model = MaskedAutoencoder(self.config).to(self.positions.device)
+        self.copy(model, to_ours=True)
+        return model.eval()
+
+
+class TransformersMAE(nn.Module):
+    """The `ViTMAEForPreTraining` of transformers, with the weights of a new model of ours, and its image processor's work."""
+
+    def __init__(self, config: MAEConfig, attention: str):
+        super().__init__()
+        self.config = config
+        self.model = to_huggingface(MaskedAutoencoder(config), mask_ratio=MASK_RATIO)
+        self.model.set_attn_implementation(attention)
+
+    def forward(self, images: Tensor, masking: Masking | None = None) -> Scored:
+        noise = None if masking is None else noise_of(masking, (0, 0))
+        return Scored(self.model(standardised(images, self.config), noise=noise).loss)
+
+    def ours(self) -> MaskedAutoencoder:
+        """The same weights in maelib."""
+        c = self.config
+        return from_huggingface(self.model, pixel_mean=c.pixel_mean, pixel_std=c.pixel_std).eval()
 
 
 class LightlyMAE(nn.Module):
@@ -122,19 +184,12 @@ class LightlyMAE(nn.Module):
         return Scored(reconstruction_loss(pred, target))
 
 
-def transformers_mae(config: MAEConfig, attention: str) -> nn.Module:
-    """The `ViTMAEForPreTraining` of transformers, with the weights of a new model of ours."""
-    model = to_huggingface(MaskedAutoencoder(config))
-    model.set_attn_implementation(attention)
-    return model
-
-
 def peers(name: str) -> dict[str, nn.Module]:
     """Every peer at both of its settings, at the size of a preset; the default setting of each comes first."""
     config = create_model(name).config
     return {
-        "transformers sdpa": transformers_mae(config, "sdpa"),
-        "transformers eager": transformers_mae(config, "eager"),
+        "transformers sdpa": TransformersMAE(config, "sdpa"),
+        "transformers eager": TransformersMAE(config, "eager"),
         "timm fused": TimmMAE(config, fused=True),
         "timm unfused": TimmMAE(config, fused=False),
         "lightly fused": LightlyMAE(config, fused=True),

@@ -51,13 +51,13 @@ Context = Callable[[], AbstractContextManager]
 
 def make_step(
     model: nn.Module, images: Tensor, precision: str, pieces: int = 1, fused: bool = True, compiled: bool = False,
-    context: Context = nullcontext,
+    context: Context = nullcontext, muon_lr: float = 0.0,
 ) -> Step:  # fmt: skip
     """A training step of any model that takes images and returns something with a `loss`; the batch passes through in
     `pieces` of equal size, their gradients accumulated: the same gradient from activations that stay in the cache."""
     model.to(images.device).train()
     if fused:
-        optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95))
+        optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95), muon_lr=muon_lr)
     else:
         optimizer = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-4, betas=(0.9, 0.95), foreach=False)
     forward = torch.compile(model) if compiled else model

@@ -15,38 +15,12 @@ from typing import Any
 
 import torch
 from harness import images_per_second, parser_of, write_result
-from short_run import RECIPE, first_visible, shuffled, train
-from torch import Tensor
+from short_run import RECIPE, ChangingMask, train
 from training_step import make_step
 
-from maelib import PRESETS, MAEConfig, MAEOutput, MaskedAutoencoder, Masking
+from maelib import PRESETS, MAEConfig, MaskedAutoencoder
 from maelib.datasets import load_dataset
 from maelib.evaluation import evaluate
-
-
-class RisingMask(MaskedAutoencoder):
-    """Hides half of the patches at first and the ratio asked for from the middle of the training on, in a straight line."""
-
-    step: Tensor
-
-    def __init__(self, config: MAEConfig, steps: int, start: float = 0.5):
-        super().__init__(config)
-        self.steps, self.start = steps, start
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))  # kept in checkpoints
-
-    def ratio(self, step: int, end: float) -> float:
-        """The share hidden in a step."""
-        return self.start + (end - self.start) * min(1.0, 2 * step / self.steps)
-
-    def forward(self, images: Tensor, masking: float | Masking = 0.75) -> MAEOutput:
-        masking = Masking.of(masking, self.to_patches(images))
-        if self.training:
-            N = masking.num_patches
-            hidden = self.ratio(int(self.step), masking.hidden.shape[1] / N)
-            order = torch.cat([masking.visible, shuffled(masking.hidden)], dim=1)  # those that were visible stay so
-            masking = first_visible(order, round(N * (1 - hidden)))
-            self.step.add_(1)
-        return super().forward(images, masking)
 
 
 @dataclass(frozen=True)
@@ -73,7 +47,7 @@ def build(trial: Trial, config: MAEConfig, steps: int) -> MaskedAutoencoder:
     """The model of a trial, with the weights of seed 0."""
     torch.manual_seed(RECIPE.seed)
     config = replace(config, **trial.shape)
-    return RisingMask(config, steps) if trial.rising_mask else MaskedAutoencoder(config)
+    return ChangingMask(config, steps, start=0.5) if trial.rising_mask else MaskedAutoencoder(config)
 
 
 def speeds(config: MAEConfig, rounds: int) -> dict[str, float]:
@@ -81,7 +55,7 @@ def speeds(config: MAEConfig, rounds: int) -> dict[str, float]:
     steps = {}
     for trial in TRIALS:
         model = build(trial, config, steps=8)
-        if isinstance(model, RisingMask):
+        if isinstance(model, ChangingMask):
             average = statistics.mean(model.ratio(step, RECIPE.mask_ratio) for step in range(model.steps))
             model.start, model.steps = average, 10**9
         steps[trial.name] = make_step(model, torch.rand(RECIPE.batch_size, config.channels, *config.hw), "bf16")

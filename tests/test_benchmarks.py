@@ -14,6 +14,7 @@ from maelib import PRESETS, MaskedAutoencoder, Masking, create_model
 from maelib.datasets import PackedImages
 from maelib.evaluation import evaluate
 from maelib.patches import patchify
+from maelib.training.optimizer import make_optimizer
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("timm")
@@ -24,6 +25,7 @@ import harness
 import peers
 import probes
 import projection
+import race_entries
 import scaling
 import short_run
 import statistics_head
@@ -73,6 +75,70 @@ def test_both_attention_settings_compute_the_same():
             losses.append(models[key].eval()(images).loss.item())
         assert losses[0] == pytest.approx(losses[1], abs=1e-5)
         assert losses[0] > 0
+
+
+@pytest.mark.parametrize("key", ["transformers eager", "timm unfused"])
+def test_peers_follow_ours_step_for_step(key):
+    """Same weights, pictures and masks: same losses over ten steps, and the weights come back as a model of ours."""
+    torch.manual_seed(0)
+    config = replace(create_model(NAME).config, depth=2, pixel_mean=0.45, pixel_std=(0.2, 0.25, 0.3))
+    peer = peers.TimmMAE(config, False) if key.startswith("timm") else peers.TransformersMAE(config, "eager")
+    ours = peer.ours().train()
+    images, losses = torch.rand(4, 3, 64, 64), []
+    maskings = [Masking.random(4, 256) for _ in range(10)]
+    for model in (peer.train(), ours):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+        for masking in maskings:
+            loss = model(images, masking).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+    assert losses[:10] == pytest.approx(losses[10:], rel=1e-3)
+    assert losses[9] < 0.9 * losses[0]
+    again = peer.ours()
+    for (name, a), (_, b) in zip(again.state_dict().items(), ours.state_dict().items(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=0, msg=name)
+
+
+def test_muon_takes_the_same_matrices_of_a_peer_as_of_ours():
+    config = create_model(NAME).config
+    shapes = []
+    for model in (MaskedAutoencoder(config), peers.TimmMAE(config, False)):
+        optimizer = make_optimizer(model, 1e-3, 0.05, (0.9, 0.95), 7e-3)
+        muon = optimizer.optimizers[0]
+        shapes.append([p.shape for group in muon.param_groups for p in group["params"]])
+    assert shapes[0] == shapes[1]
+
+
+def test_averaged_weights_are_those_that_are_scored():
+    torch.manual_seed(0)
+    model = race_entries.Averaged(SMALL)
+    before = [p.detach().clone() for p in model.parameters()]
+    for p in model.parameters():
+        p.data.add_(1)
+    model.train()(torch.rand(2, 3, *SMALL.hw))
+    for old, mean in zip(before, model.ours().parameters(), strict=True):
+        torch.testing.assert_close(mean.detach(), old + 0.005, atol=1e-6, rtol=0)
+
+
+def test_the_logarithm_of_the_error_is_what_a_mean_psnr_scores():
+    model = race_entries.LogLoss(SMALL)
+    images, masking = torch.rand(3, 3, *SMALL.hw), Masking.random(3, SMALL.grid[0] * SMALL.grid[1])
+    out = model(images, masking)
+    each = [MaskedAutoencoder.forward(model, images[i : i + 1], Masking(masking.visible[i : i + 1], masking.hidden[i : i + 1])).loss
+            for i in range(3)]  # fmt: skip
+    assert out.loss.item() == pytest.approx(torch.stack(each).log().mean().item(), abs=1e-4)
+
+
+def test_every_entry_of_the_race_takes_a_step_of_its_recipe():
+    for entry in race_entries.ENTRIES.values():
+        recipe = entry.recipe_for(100_000, seed=1)
+        assert recipe.epochs * recipe.limit == 100_000
+        assert recipe.seed == 1
+        model = entry.build(recipe)
+        assert model.config.pixel_mean in (0.0, 0.45)
+        assert torch.isfinite(model(torch.rand(2, 3, 64, 64), Masking.random(2, 256)).loss)
 
 
 @pytest.mark.parametrize("key", [*ablation.CHANGES, *ATTENTIONS])
@@ -232,7 +298,7 @@ def test_contenders_of_other_work_begin_alike_and_take_as_many_masked_pictures()
 
 
 def test_a_rising_mask_hides_half_at_first_and_three_quarters_from_the_middle_on():
-    model = trials.RisingMask(SMALL, steps=8)
+    model = short_run.ChangingMask(SMALL, 8, 0.5)
     images = torch.rand(1, 3, *SMALL.hw)
     patches = SMALL.grid[0] * SMALL.grid[1]
     shares = [model(images).mask.float().mean().item() for _ in range(8)]
@@ -245,14 +311,28 @@ def test_a_rising_mask_hides_half_at_first_and_three_quarters_from_the_middle_on
 
 
 def test_a_rising_mask_shows_at_least_what_the_recipe_shows():
-    model, masking = trials.RisingMask(SMALL, steps=4), Masking.random(2, SMALL.grid[0] * SMALL.grid[1])
+    model, masking = short_run.ChangingMask(SMALL, 4, 0.5), Masking.random(2, SMALL.grid[0] * SMALL.grid[1])
     masks = [model(torch.rand(2, 3, *SMALL.hw), masking).mask for _ in range(3)]
     assert not (masks[0] & ~masking.mask).any()
     assert torch.equal(masks[2], masking.mask)
 
 
+def test_a_mask_that_falls_shows_some_of_those_that_the_recipe_shows():
+    N = SMALL.grid[0] * SMALL.grid[1]
+    model, masking = short_run.ChangingMask(SMALL, 4, 0.9), Masking.random(2, N)
+    masks = [model(torch.rand(2, 3, *SMALL.hw), masking).mask for _ in range(3)]
+    assert masks[0].float().mean() == pytest.approx(0.9, abs=1 / N)
+    assert not (~masks[0] & masking.mask).any()
+    assert torch.equal(masks[2], masking.mask)
+
+
 @pytest.mark.parametrize(
-    ("kind", "how"), [(changed_work.DecodesSome, 0.5), (changed_work.SeveralMasks, 2), (trials.RisingMask, 9)]
+    ("kind", "how"),
+    [
+        (changed_work.DecodesSome, 0.5),
+        (changed_work.SeveralMasks, 2),
+        (lambda config, start: short_run.ChangingMask(config, 9, start), 0.5),
+    ],
 )
 def test_a_short_run_can_be_repeated_whatever_was_drawn_before(kind, how, pictures, tmp_path):
     recipe = replace(short_run.RECIPE, batch_size=16, base_lr=0.04)
