@@ -7,6 +7,8 @@ It never sees pictures 475 to 499 of each class (`speedrun.parts`), on which rec
 resumes where it was cut.
 """
 
+from typing import Any
+
 import torch
 from harness import parser_of, print_machine
 from race_entries import STANDARD, muon
@@ -22,7 +24,7 @@ MODEL = "mae_tiny_patch4_64"
 def recipe(epochs: int) -> TrainConfig:
     """Muon for the blocks' matrices, warm-up over the first fiftieth, small batches: cheap on a CPU."""
     batch, peak = 64, 2e-3
-    rates = {"base_lr": peak * 256 / batch, "warmup_epochs": epochs / 50}
+    rates: dict[str, Any] = {"base_lr": peak * 256 / batch, "warmup_epochs": epochs / 50}
     return TrainConfig(epochs=epochs, **rates, **muon(batch, 7e-3), precision="bf16", sample_epochs=0)
 
 

@@ -12,7 +12,7 @@ Each has a default setting and its best documented one for attention:
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class TimmMAE(nn.Module):
         c = self.config = config
 
         def blocks(width: int, depth: int, heads: int) -> nn.ModuleDict:
-            norm = partial(nn.LayerNorm, eps=c.norm_eps)
+            norm: Any = partial(nn.LayerNorm, eps=c.norm_eps)
             made = (Block(width, heads, c.mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth))
             return nn.ModuleDict({"blocks": nn.Sequential(*made)})
 

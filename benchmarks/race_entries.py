@@ -94,7 +94,7 @@ class Entry:
         common |= {"base_lr": self.peak * 256 / batch, "seed": seed}
         return TrainConfig(**common | self.recipe)
 
-    def build(self, recipe: TrainConfig) -> nn.Module:
+    def build(self, recipe: TrainConfig) -> Any:  # a `MaskedAutoencoder` or a peer
         """The network with the weights of the recipe's seed."""
         torch.manual_seed(recipe.seed)
         config = replace(SHAPE, **self.shape)

@@ -68,7 +68,7 @@ class Race:
             return row
         recipe = entry.recipe_for(images, seed)
         slug = re.sub(r"[^a-z0-9]+", "-", f"{entry.name}-{images}-{seed}".lower())
-        trained = train(entry.build(recipe), entry.name, self.data, self.args.runs / slug, recipe)  # type: ignore[arg-type]
+        trained: Any = train(entry.build(recipe), entry.name, self.data, self.args.runs / slug, recipe)
         model = trained.ours() if hasattr(trained, "ours") else trained
         psnr = evaluate(model, self.held_out, ("masked",))["masked"]["psnr"]
         if row is None:
