@@ -1,7 +1,7 @@
 """Fills that learn nothing, which any model must be shown beside.
 
 Each takes images (B, C, H, W) in [0, 1] and a pixel mask (B, 1, H, W), 1 = visible, and returns a picture for every
-pixel.
+pixel. Where a model is given the true statistics of what is hidden, the fills get them, too: `with_true_statistics`.
 """
 
 import math
@@ -9,6 +9,9 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ..loss import patch_statistics
+from ..patches import patchify, unpatchify
 
 
 def visible_mean(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
@@ -61,7 +64,30 @@ def patch_channel_mean(images: Tensor, visible: Tensor, patch_size: int) -> Tens
     return F.interpolate(F.avg_pool2d(images, patch_size), scale_factor=float(patch_size), mode="nearest")
 
 
+def gaussian_shifted(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """An oracle: the Gaussian-weighted average, each patch shifted to its true mean over all channels."""
+    return with_true_statistics(gaussian(images, visible, patch_size), images, patch_size, scale=False)
+
+
+def diffusion_shifted(images: Tensor, visible: Tensor, patch_size: int) -> Tensor:
+    """An oracle: diffusion, each patch shifted to its true mean over all channels."""
+    return with_true_statistics(diffusion(images, visible, patch_size), images, patch_size, scale=False)
+
+
+def with_true_statistics(filled: Tensor, images: Tensor, patch_size: int, scale: bool = True) -> Tensor:
+    """What a model of normalised targets gains from the oracle, for any fill: each patch less its own mean and by its own
+    deviation, times the true deviation and plus the true mean, both over all values of the patch; without `scale` the means
+    alone are exchanged. Pictures (B, C, H, W)."""
+    grid = images.shape[2] // patch_size, images.shape[3] // patch_size
+    patches, truth = patchify(filled, patch_size), patchify(images, patch_size)
+    (own_mean, own_std), (mean, std) = patch_statistics(patches), patch_statistics(truth)
+    restored = (patches - own_mean) * (std / own_std if scale else 1.0) + mean
+    return unpatchify(restored, patch_size, grid)
+
+
 FILLS = {f.__name__: f for f in (visible_mean, gaussian, diffusion, patch_mean, patch_channel_mean)}
+SHIFTED = {f.__name__: f for f in (gaussian_shifted, diffusion_shifted)}  # beside a model with the oracle
+ORACLES = {"patch_mean", "patch_channel_mean", *SHIFTED}  # these know the truth in any case
 SWEEPS, RELAXATION = 20, 1.7  # over-relaxed Gauss-Seidel at each size
 
 

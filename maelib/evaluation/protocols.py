@@ -16,12 +16,12 @@ from ..model import MaskedAutoencoder
 from ..patches import grid_of
 from ..strategies import seeded
 from ..training.batches import fit
-from .baselines import FILLS
+from .baselines import FILLS, ORACLES, SHIFTED, with_true_statistics
 from .metrics import psnr, ssim
 from .reconstruction import has_article_protocol
 
 PROTOCOLS = {
-    "article": "visible patches pasted, whole image; hidden patches de-normalised with their true mean and variance (an oracle)",
+    "article": "visible patches pasted, whole image; hidden patches take their true mean and variance (an oracle)",
     "pasted": "visible patches pasted, whole image; no oracle",
     "masked": "hidden pixels only; no oracle",
 }
@@ -95,24 +95,31 @@ def evaluate(
 
 def evaluate_baselines(
     data: PackedImages | np.ndarray, image_size: int | tuple[int, int] = 64, patch_size: int = 4,
-    protocols: Iterable[str] = ("pasted", "masked"), fills: Iterable[str] = tuple(FILLS), *,
+    protocols: Iterable[str] = ("pasted", "masked"), fills: Iterable[str] | None = None, *,
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> dict[str, Scores]:  # fmt: skip
-    """The same scores for the fills that learn nothing, on the same masks: `{fill: {protocol: {...}}}`; see `evaluate`."""
+    """The same scores for the fills that learn nothing, on the same masks: `{fill: {protocol: {...}}}`; see `evaluate`.
+
+    Under `article` a fill gets the oracle that the model gets: its patches take the true means and deviations. By default all
+    of `FILLS`, and with `article` those of `SHIFTED`.
+    """
     hw = (image_size, image_size) if isinstance(image_size, int) else image_size
-    grid = grid_of(hw, patch_size)
+    grid, protocols, known = grid_of(hw, patch_size), list(protocols), FILLS | SHIFTED
+    if fills is None:
+        fills = known if "article" in protocols else FILLS
 
     def predictor(fill: str) -> Predictor:
-        if fill not in FILLS:
-            raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}")
+        if fill not in known:
+            raise ValueError(f"fill must be one of {', '.join(known)}, got {fill!r}")
 
         def predict(images: Tensor, masking: Masking, oracle: bool) -> Tensor:
-            return FILLS[fill](images, (~pixel_mask(masking.mask, patch_size, grid)).float(), patch_size)
+            filled = known[fill](images, (~pixel_mask(masking.mask, patch_size, grid)).float(), patch_size)
+            return with_true_statistics(filled, images, patch_size) if oracle and fill not in ORACLES else filled
 
         return predict
 
     predictors = {fill: predictor(fill) for fill in fills}
-    found = _score(predictors, data, list(protocols), hw, patch_size, mask_ratio, seed, n, batch_size, progress)
+    found = _score(predictors, data, protocols, hw, patch_size, mask_ratio, seed, n, batch_size, progress)
     return {fill: mean_scores(scores, mask_ratio, seed) for fill, scores in found.items()}
 
 
