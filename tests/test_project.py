@@ -214,3 +214,13 @@ def test_the_shipped_model_scores_what_its_record_says(real_data):
     assert psnr == pytest.approx(
         record["metrics"]["masked"]["psnr"], abs=0.5
     )  # three standard errors of a mean over 500
+
+
+def test_the_bibliography_holds_every_paper_that_a_page_links():
+    texts = [json.dumps([cell["source"] for cell in json.loads(path.read_text())["cells"]])
+             for path in (ROOT / "notebooks").glob("*.ipynb")]  # fmt: skip
+    texts += [path.read_text() for path in [ROOT / "README.md", *(ROOT / "book").glob("*.md")]]
+    linked = {link for text in texts for link in re.findall(r"https://(?:arxiv\.org/abs|doi\.org)/[^)\s\"]+", text)}
+    held = set(re.findall(r"url = \{([^}]+)\}", (ROOT / "book/references.bib").read_text()))
+    assert len(linked) > 8
+    assert not linked - held, f"add to book/references.bib: {sorted(linked - held)}"
