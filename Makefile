@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help artifacts book test audit lab serve train notebooks lint clean
+.PHONY: help artifacts book test audit lab serve train notebooks claims lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -42,6 +42,9 @@ train: $(READY)  ## train a small model on the shipped pictures: one minute, end
 
 notebooks: $(READY)  ## run every notebook at its smoke scale and store the outputs
 	$(BIN)/python notebooks/store.py
+
+claims: $(READY)  ## what the chapters claim, over three seeds: half an hour
+	$(BIN)/python benchmarks/claims.py --json data/results/claims.json
 
 artifacts: $(READY)  ## everything that depends on the weights: the pages' model and pictures, README, card, notebooks
 	$(BIN)/python book/_ext/live_assets.py

@@ -2,7 +2,8 @@
 
     python benchmarks/claims.py --json data/results/claims.json      # every chapter with seeds 0, 1, 2: half an hour on two cores
     python benchmarks/claims.py --chapters 02 08 --seeds 0           # two chapters as they stand
-    python benchmarks/claims.py --untrained --seeds 0                # the shipped weights replaced by random ones: claims must fail
+    python benchmarks/claims.py --untrained --seeds 0     # random weights instead of the shipped ones: claims must fail
+    python benchmarks/claims.py --list                    # sentences that compare, with the claims near them or their source
 
 A seed is added to every seed that a chapter, or the package below it, asks for: masks, crops, weights, order. What a chapter
 reads from a result file stays as it is. `above` and `below` are the bounds that the chapter's own cell is held to.
@@ -10,6 +11,7 @@ reads from a result file stays as it is. `above` and `below` are the bounds that
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -72,13 +74,47 @@ def claims_of(notebook: Path, seed: int = 0, untrained: bool = False, timeout: i
         return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
 
 
+COMPARES = re.compile(
+    r"\b(more|less|fewer|better|worse|best|worst|most|least|larger|largest|smaller|smallest|higher|highest|lower|lowest|"
+    r"faster|fastest|slower|ahead|behind|beats?|loses?|wins?|gains?|helps?|costs?|twice|half|times as|than|equal|because|grows?|"
+    r"falls?|always|never)\b",
+    re.IGNORECASE,
+)
+
+
+def sentences(notebook: Path) -> list[tuple[str, str, str]]:
+    """(cell, sentence, what holds it) for each sentence outside questions and code that compares, predicts or gives a cause."""
+    cells, found = nbformat.read(notebook, as_version=4).cells, []
+    for index, cell in enumerate(cells):
+        if cell.cell_type != "markdown":
+            continue
+        near = []
+        for step in (-1, 1):  # up to the next text on either side
+            place = index + step
+            while 0 <= place < len(cells) and cells[place].cell_type == "code":
+                near += re.findall(r'claim\(\s*f?"([^"]+)"', cells[place].source)
+                place += step
+        text = re.sub(r"```.*?```|<[^>]+>|^[|#].*$", " ", cell.source, flags=re.DOTALL | re.MULTILINE)
+        for sentence in re.split(r"(?<=[.!?:])\s+", " ".join(text.split())):
+            if COMPARES.search(sentence) and not sentence.rstrip("*").endswith("?"):
+                source = "cited" if re.search(r"\]\(http|et al", sentence) else "; ".join(near) or "-"
+                found.append((cell.id, sentence, source))
+    return found
+
+
 def main() -> None:
     parser = parser_of(__doc__, "json")
+    parser.add_argument("--list", action="store_true", help="list the sentences and run nothing")
     parser.add_argument("--chapters", nargs="+", help="numbers such as 02 08; all if left out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--untrained", action="store_true", help="on random weights instead of the shipped ones")
     args = parser.parse_args()
     chapters = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if args.chapters is None or p.name[:2] in args.chapters]
+    if args.list:
+        for notebook in chapters:
+            for cell, sentence, held in sentences(notebook):
+                print(f"{notebook.name[:2]} {cell}: {sentence}\n    {held}")
+        return
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for notebook, seed in tqdm([(notebook, seed) for notebook in chapters for seed in args.seeds], unit="run"):
         for found in claims_of(notebook, seed, args.untrained):
