@@ -62,7 +62,7 @@ class Session:
 
     def write(self, name: str, record: dict[str, Any]) -> None:
         """A step's result."""
-        (self.folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (self.folder / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
     def run_record(self, name: str, **scores: Any) -> dict[str, Any]:
         """The record of a run; without scores until the step `evaluate` has measured them."""

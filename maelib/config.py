@@ -55,6 +55,8 @@ class MAEConfig:
             width, heads = getattr(self, f"{prefix}width"), getattr(self, f"{prefix}heads")
             if width % heads:
                 raise ValueError(f"{prefix}heads must divide {prefix}width, got {heads} heads for {width}")
+            if int(width * self.mlp_ratio) < 1:
+                raise ValueError(f"mlp_ratio leaves the MLP of {prefix}width {width} no unit, got {self.mlp_ratio}")
             if width % 4:
                 raise ValueError(f"{prefix}width must be a multiple of 4 (2-D sine-cosine positions), got {width}")
         size = self.image_size
