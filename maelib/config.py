@@ -14,8 +14,7 @@ class MAEConfig:
 
     `image_size` in pixels is one number or (height, width). `norm_eps` is the epsilon of every LayerNorm.
     `normalize_targets` scores each patch after removing its mean and scale. `decoder_cross` takes `CrossDecoder`.
-    `pixel_mean` and `pixel_std`, one number or one a channel, standardise pixels in [0, 1]:
-    `MaskedAutoencoder.to_patches` does it, nothing else.
+    `pixel_mean` and `pixel_std`, one number or one a channel, standardise pixels in [0, 1], in `to_patches` alone.
     """
 
     image_size: int | tuple[int, int] = 64

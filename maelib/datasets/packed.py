@@ -254,4 +254,4 @@ def _seal(folder: Path) -> str:
     paths = sorted(path for path in folder.iterdir() if path.name != "seal.json")
     with ThreadPoolExecutor() as pool:
         parts = {path: [(path, start) for start in range(0, path.stat().st_size, CHUNK)] for path in paths}
-        return json.dumps({path.name: list(pool.map(crc, parts[path])) for path in paths})
+        return json.dumps({path.name: list(pool.map(crc, parts[path])) for path in paths}, allow_nan=False)

@@ -189,7 +189,7 @@ def _score(
         said = said_too_few(len(left_out), n, data.where(left_out[0]), math.prod(grid), mask_ratio)
         if len(left_out) == n:
             raise ValueError(f"{said}, so there is nothing to measure: check the nodata value, or raise mask_ratio")
-        warnings.warn(f"{said}: left out of the scores", stacklevel=3)
+        warnings.warn(f"{said}: left out of the scores", stacklevel=1)  # of one place: said once for model and fills
     return scores
 
 

@@ -129,9 +129,8 @@ class Batches:
         if config.batch_size % shares:
             raise ValueError(f"batch_size {config.batch_size} must be a multiple of processes x accumulate = {shares}")
         self.steps_per_epoch = self.count // config.batch_size
-        self.weight = (
-            1.0  # of the micro-batch last given in the mean over its step: its share of the known hidden patches
-        )
+        # Of the micro-batch last given in the mean over its step: its share of the known patches that are hidden.
+        self.weight = 1.0
         self._epoch, self._order = -1, torch.empty(0)
 
     def _leave_out(self) -> str:

@@ -113,8 +113,9 @@ class Trainer:
         self.batches = Batches(
             images, config, shape.hw, math.prod(shape.grid), self.world, self.device, shape.pixel_mean
         )
-        if self.batches.values != EIGHT_BIT and getattr(model, "value_range", None) is None:
-            model.value_range = self.batches.values  # type: ignore[assignment]  # its weights are saved with it
+        own: Any = getattr(model, "value_range", None) or EIGHT_BIT
+        if tuple(own[:3]) != self.batches.values:  # its weights are saved with it
+            model.value_range = self.batches.values  # type: ignore[assignment]
         self.total_steps = config.epochs * self.batches.steps_per_epoch
         self.warmup_steps = round(config.warmup_epochs * self.batches.steps_per_epoch)
         self.precision = choose_precision(config.precision, self.device)
