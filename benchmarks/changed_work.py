@@ -98,7 +98,7 @@ def main() -> None:
     kept = args.out / "speeds.json"
     if not kept.exists():
         args.out.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(speeds(config, args.rounds), indent=1) + "\n")
+        kept.write_text(json.dumps(speeds(config, args.rounds), indent=1, allow_nan=False) + "\n")
     per_second = json.loads(kept.read_text())
     data, val = (load_dataset(args.data, split, size=config.hw[0]) for split in ("train", "val"))
     rows: list[dict[str, Any]] = []

@@ -62,7 +62,7 @@ class Session:
 
     def write(self, name: str, record: dict[str, Any]) -> None:
         """A step's result."""
-        (self.folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (self.folder / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
     def run_record(self, name: str, **scores: Any) -> dict[str, Any]:
         """The record of a run; without scores until the step `evaluate` has measured them."""
@@ -106,7 +106,7 @@ def embedded(session: Session) -> None:
         trial = session.run_record("trial")
         speed = trial["images_seen"] / max(trial["seconds"], 1)
         epochs = max(1, int(speed * minutes * 60 * 0.9 / 100_000))
-        plan.write_text(json.dumps({"images_per_second": round(speed, 1), "epochs": epochs}) + "\n")
+        plan.write_text(json.dumps({"images_per_second": round(speed, 1), "epochs": epochs}, allow_nan=False) + "\n")
     epochs = json.loads(plan.read_text())["epochs"]
     options = [*EMBEDDED, f"--epochs={epochs}", f"--warmup-epochs={min(5, epochs * 0.05):g}"]
     if not session.train("embedded", *options, minutes=minutes):

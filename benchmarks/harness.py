@@ -112,4 +112,4 @@ def write_result(path: Path, table: list[dict[str, Any]], **fields: Any) -> None
     record = {"kind": "benchmark", "name": path.stem, **measured, **fields, "table": table}
     record = {key: value for key, value in record.items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")

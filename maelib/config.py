@@ -14,8 +14,7 @@ class MAEConfig:
 
     `image_size` in pixels is one number or (height, width). `norm_eps` is the epsilon of every LayerNorm.
     `normalize_targets` scores each patch after removing its mean and scale. `decoder_cross` takes `CrossDecoder`.
-    `pixel_mean` and `pixel_std`, one number or one a channel, standardise pixels in [0, 1]:
-    `MaskedAutoencoder.to_patches` does it, nothing else.
+    `pixel_mean` and `pixel_std`, one number or one a channel, standardise pixels in [0, 1], in `to_patches` alone.
     """
 
     image_size: int | tuple[int, int] = 64
@@ -55,6 +54,8 @@ class MAEConfig:
             width, heads = getattr(self, f"{prefix}width"), getattr(self, f"{prefix}heads")
             if width % heads:
                 raise ValueError(f"{prefix}heads must divide {prefix}width, got {heads} heads for {width}")
+            if int(width * self.mlp_ratio) < 1:
+                raise ValueError(f"mlp_ratio leaves the MLP of {prefix}width {width} no unit, got {self.mlp_ratio}")
             if width % 4:
                 raise ValueError(f"{prefix}width must be a multiple of 4 (2-D sine-cosine positions), got {width}")
         size = self.image_size

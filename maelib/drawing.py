@@ -34,6 +34,14 @@ def heat(values: np.ndarray, limit: float) -> np.ndarray:
     return COLOURS[np.rint(np.clip(values / limit, 0, 1) * 255).astype(np.uint8)]
 
 
+def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A picture (H, W, C) in [0, 1] with slanted stripes in place of some of its pixels (H, W) bool."""
+    row, column = np.indices(where.shape)
+    width = max(1, len(where) // 64)
+    stripes = np.where((row + column) // width % 4 < 2, np.float32(0.25), np.float32(0.85))
+    return np.where(where[..., None], stripes[..., None], picture)
+
+
 def highlight_patch(picture: np.ndarray, row: int, column: int, patch_size: int) -> np.ndarray:
     """A picture with everything dimmed but one patch."""
     dimmed = np.rint(picture * DIM).astype(np.uint8)

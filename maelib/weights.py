@@ -49,7 +49,7 @@ def save(
     about = {"format": FORMAT, "config": asdict(model.config), "sha256": checksum(tensors)}
     about |= {"step": step, "classes": list(classes), "range": value_range}
     # One entry: the same weights give the same bytes.
-    write_atomically(Path(path), to_bytes(tensors, {METADATA: json.dumps(about, sort_keys=True)}))
+    write_atomically(Path(path), to_bytes(tensors, {METADATA: json.dumps(about, sort_keys=True, allow_nan=False)}))
     return Path(path)
 
 

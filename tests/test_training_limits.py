@@ -174,7 +174,8 @@ def test_two_processes_stop_at_the_limit_with_status_0_and_go_on(tmp_path):
         assert "--resume auto goes on from here" in done.stdout
         assert not (tmp_path / "run/model.safetensors").exists()
     config = json.loads((tmp_path / "run/config.json").read_text())
-    assert config["name"] == "mae_base_patch16_224"
+    assert config["name"].startswith("mae_base_patch16_224 with ")
+    assert "depth=1" in config["name"]
     assert config["model"]["normalize_targets"]
     assert config["model"]["image_size"] == 224
     assert config["train"]["accumulate"] == 2

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import SMALL
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from maelib import MaskedAutoencoder
+from maelib.datasets import PackedImages
 from maelib.training import TrainConfig, Trainer
 
 RECIPE = TrainConfig(epochs=2, batch_size=16, warmup_epochs=0, log_every=1000, sample_epochs=0, checkpoint_minutes=0)
@@ -39,9 +41,18 @@ class Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def with_holes(pictures: np.ndarray, holes: bool) -> np.ndarray | PackedImages:
+    """The pictures, or with missing pixels in every second."""
+    missing = np.zeros(pictures.shape[:3], bool)
+    missing[::2, 3:12, 5:9] = True
+    return PackedImages("holes", pictures, None, [], missing=missing) if holes else pictures
+
+
+@pytest.mark.parametrize("holes", [False, True], ids=["whole", "holes"])
 @pytest.mark.parametrize("change", [{"precision": "fp32"}, {"precision": "bf16", "augment": "crop", "accumulate": 2}])
-def test_a_step_asks_for_no_value(pictures, tmp_path, change):
-    trainer = Trainer(MaskedAutoencoder(SMALL), pictures, replace(RECIPE, **change), tmp_path / "run")
+def test_a_step_asks_for_no_value(pictures, tmp_path, change, holes):
+    recipe = replace(RECIPE, **change)
+    trainer = Trainer(MaskedAutoencoder(SMALL), with_holes(pictures, holes), recipe, tmp_path / "run")
     trainer.train_step()
     with Watch() as watch:
         for _ in range(3):
@@ -67,10 +78,12 @@ def test_a_run_waits_for_lines_of_metrics_and_not_for_steps(pictures, tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("holes", [False, True], ids=["whole", "holes"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "auto"])
-def test_cuda_itself_finds_no_synchronisation_inside_a_step(pictures, tmp_path, precision):
-    recipe = replace(RECIPE, precision=precision, accumulate=2)
-    trainer = Trainer(MaskedAutoencoder(SMALL), pictures, recipe, tmp_path / "run", device="cuda")
+def test_cuda_itself_finds_no_synchronisation_inside_a_step(pictures, tmp_path, precision, holes):
+    recipe = replace(RECIPE, precision=precision, accumulate=2, augment="crop")
+    images = with_holes(pictures, holes)
+    trainer = Trainer(MaskedAutoencoder(SMALL), images, recipe, tmp_path / "run", device="cuda")
     trainer.train_step()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -159,7 +159,7 @@ def _place(name: str, title: str, state: dict[str, Any], model_id: str, plain: s
 
 def _json(value: Any) -> str:
     """JSON that may stand inside a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

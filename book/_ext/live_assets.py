@@ -43,7 +43,7 @@ def build(cache: Path = ROOT / "_build" / "live", anew: bool = False) -> dict[st
         for path in made.iterdir():
             if path.name not in kept:
                 path.unlink()
-        record.write_text(json.dumps(files, indent=1))
+        record.write_text(json.dumps(files, indent=1, allow_nan=False))
     return files["script"]["files"] | files["model"]["files"]
 
 
@@ -149,7 +149,7 @@ def pack(about: dict[str, Any], blobs: Iterable[bytes]) -> bytes:
     for blob in blobs:
         places.append([start, len(blob)])
         start += len(blob)
-    head = json.dumps(about | {"blobs": places}, separators=(",", ":")).encode()
+    head = json.dumps(about | {"blobs": places}, separators=(",", ":"), allow_nan=False).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs)
 
 
@@ -173,7 +173,7 @@ def widget_state(explorer: Any, prefix: str) -> tuple[dict[str, Any], str]:
     ) in state.values():  # with a tooltip the script of ipywidgets 8 asks for a description, which pictures lack
         if "tooltip" in entry["state"]:
             entry["state"].setdefault("description", "")
-    text = json.dumps(state)
+    text = json.dumps(state, allow_nan=False)
     for i, old in enumerate(state):
         text = text.replace(old, f"{prefix}-{i}")
     root = f"{prefix}-{list(state).index(explorer.model_id)}"

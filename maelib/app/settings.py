@@ -119,4 +119,5 @@ def report(reconstruction: Reconstruction, state: dict[str, Any], model: str) ->
             },
         },
         indent=1,
+        allow_nan=False,
     )

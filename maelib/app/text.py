@@ -34,8 +34,8 @@ HOW_IT_WORKS = f"""
 **Try:** a ratio of 90 %. Then *block* at 50 %: one large hole is harder than many small ones. Then a picture with text in it.
 
 **Read the scores with their protocol.** *masked* scores the hidden pixels only. *pasted* scores the whole picture with the
-visible patches put back, so it is higher by many decibels for the same prediction. The second row is a blur of the visible
-neighbours that has learned nothing: a model is worth what it has above it.
+visible patches put back, so it is higher by many decibels for the same prediction. 100 dB stand for no error at all. The
+second row is a blur of the visible neighbours that has learned nothing: a model is worth what it has above it.
 """
 
 # Pixels stay square and sharp; four pictures in a square; 64 toggles in a square.

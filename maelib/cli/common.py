@@ -64,6 +64,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "if left out, the model's own, or of the training pictures: 0 255 for 8 bits, else their 0.1 and "
         "99.9 %% quantiles",
     )
+    add_nodata(parser)
     parser.add_argument(
         "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
     )
@@ -73,6 +74,31 @@ def add_range(parser: argparse.ArgumentParser, otherwise: str) -> None:
     """The option that says which values become 0 and 1."""
     text = f"the values that become 0 and 1, those beyond are clipped; {otherwise}"
     parser.add_argument("--range", type=float, nargs=2, default=None, metavar=("LOW", "HIGH"), help=text)
+
+
+def add_nodata(parser: argparse.ArgumentParser) -> None:
+    """The option that says which value stands for "not known"."""
+    parser.add_argument(
+        "--nodata",
+        type=nodata,
+        default=None,
+        metavar="VALUE",
+        help='the value that means "not known", as NaN and the alpha 0 of a TIFF do: patches that have it are neither shown nor '
+        "scored; if left out, the model's own, or each file's (GDAL_NODATA). A negative one is written --nodata=-1e30",
+    )
+
+
+def nodata(text: str) -> float | str:
+    """A value of --nodata, as an option's type."""
+    from ..datasets.missing import stated_nodata
+
+    try:
+        found = stated_nodata(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a number or nan, got {text}")
+    return found
 
 
 def given_range(args: argparse.Namespace) -> Any:
@@ -98,7 +124,13 @@ def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: A
     known = given or values
     pair = known[:2] if known else None
     packed = load_dataset(
-        args.data, split, size=args.size or own, channels=config.channels, value_range=pair, cache=args.cache
+        args.data,
+        split,
+        size=args.size or own,
+        channels=config.channels,
+        value_range=pair,
+        nodata=args.nodata,
+        cache=args.cache,
     )
     if values and not given:
         values.check(packed.images.dtype, packed.name)
@@ -106,16 +138,20 @@ def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: A
 
 
 def say_range(packed: Any) -> None:
-    """A line on the range of data that is not of 8 bits, with how much of it is clipped."""
+    """A line on the range of data that is not of 8 bits, with how much of it is clipped, and one on missing pixels."""
     from ..datasets.bands import EIGHT_BIT, count_outside
     from ..training.interrupts import say
 
     low, high, kind = packed.values
     if packed.values != EIGHT_BIT:
-        outside, total = count_outside(packed.images, packed.values), packed.images.size
+        outside, total = count_outside(packed.images, packed.values, packed.missing), packed.images.size
         say(
             f"{packed.name}: {kind} values {low:g} to {high:g} become 0 to 1; {outside:,} of {total:,} are outside, clipped"
         )
+    if packed.missing is not None:
+        by_picture = [int(one.sum()) for one in packed.missing]
+        share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
+        say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} pictures")
 
 
 def error_line(error: BaseException) -> str:
@@ -136,8 +172,17 @@ def positive(text: str) -> int:
 
 def size(text: str) -> tuple[int, int]:
     """Height and width in pixels from 128 or 120x200, as an option's type."""
-    height, _, width = text.partition("x")
-    return positive(height), positive(width or height)
+    sides = text.split("x")
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"must be one size or HEIGHTxWIDTH, got {text}")
+    return positive(sides[0]), positive(sides[-1])
+
+
+def seed(text: str) -> int:
+    """The seed of a mask, as an option's type."""
+    if not text.isascii() or not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"must be a whole number in [0, 2**31), got {text}")
+    return int(text)
 
 
 def device(text: str) -> str:
@@ -168,6 +213,8 @@ def picture_file(text: str) -> Path:
 
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
     """A table of PSNR and SSIM, a row for the model and for each fill."""
+    from ..evaluation.metrics import PERFECT_PSNR
+
     protocols = list(next(iter(scores.values())))
     one = next(iter(scores.values()))[protocols[0]]
     print(f"{one['n']:,} pictures, {one['mask_ratio']:.0%} hidden, seed {one['seed']}")
@@ -175,3 +222,5 @@ def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
     for name, by_protocol in scores.items():
         cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in by_protocol.values()]
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
+    if any(m["psnr"] >= PERFECT_PSNR for by_protocol in scores.values() for m in by_protocol.values()):
+        print(f"{PERFECT_PSNR:.0f} dB stand for no error at all")

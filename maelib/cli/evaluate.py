@@ -14,6 +14,7 @@ from .common import (
     print_scores,
     ratio,
     say_range,
+    seed,
 )
 
 HELP = "PSNR and SSIM of a model, by protocol"
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n", type=positive, default=None, help="the first n pictures of the split only; all of it if left out"
     )
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
-    parser.add_argument("--seed", type=int, default=0, help="of the masks")
+    parser.add_argument("--seed", type=seed, default=0, help="of the masks")
     parser.add_argument(
         "--batch-size", type=positive, default=64, help="pictures at a time; does not change the scores"
     )
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     from ..datasets.bands import EIGHT_BIT
     from ..drawing import save_picture
     from ..evaluation import evaluate_baselines, example_sheet, mean_scores, score_pictures
-    from ..evaluation.reconstruction import values_of
+    from ..evaluation.reconstruction import nodata_of, values_of
     from ..evaluation.record import read_record, run_record
     from ..files import write_atomically
     from ..loading import load
@@ -92,7 +93,10 @@ def run(args: argparse.Namespace) -> None:
         record = run_record(folder, {}, {}, read_record(args.before) if args.before else None)
     model = load(args.model, init_distributed(args.device)[1])
     c = model.config
+    args.nodata = nodata_of(model) if args.nodata is None else args.nodata
     packed = load_data(args, args.split, c, values_of(model) or EIGHT_BIT)
+    if args.range:
+        model.value_range = packed.values
     say_range(packed)
     if packed.note:
         print(f"{packed.note}; --split all scores every one")
@@ -107,5 +111,5 @@ def run(args: argparse.Namespace) -> None:
         print(f"ten typical pictures and the five worst: {args.sheet}")
     if args.json:
         record |= {"metrics": metrics, "baselines": baselines}
-        write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
+        write_atomically(args.json, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
         print(f"written: {args.json}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..strategies import STRATEGIES
-from .common import add_range, given_range, picture_file, ratio
+from .common import add_nodata, add_range, given_range, picture_file, ratio, seed
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
-    parser.add_argument("--seed", type=int, default=0, help="of the mask")
+    parser.add_argument("--seed", type=seed, default=0, help="of the mask")
     add_range(parser, "the model's own if left out")
+    add_nodata(parser)
     parser.add_argument("--out", type=picture_file, default=Path("reconstruction.png"), help="the picture to write")
 
 
@@ -29,14 +30,17 @@ def run(args: argparse.Namespace) -> None:
     from ..datasets import sample_path, samples
     from ..drawing import save_picture
     from ..evaluation import reconstruct
+    from ..evaluation.metrics import decibels
     from ..loading import load
 
     named = not Path(args.picture).exists() and args.picture in samples()
     picture = sample_path(args.picture) if named else args.picture
     values = given_range(args)
-    result = reconstruct(load(args.model), picture, args.mask_ratio, args.seed, args.strategy, values)
+    result = reconstruct(load(args.model), picture, args.mask_ratio, args.seed, args.strategy, values, args.nodata)
     save_picture(result.panel(), args.out)
     for name, measured in result.scores().items():
         similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""
-        print(f"{name}: PSNR {measured['psnr']:.2f} dB{similarity} ({measured['mask_ratio']:.0%} hidden)")
+        print(f"{name}: PSNR {decibels(measured['psnr'])}{similarity} ({measured['mask_ratio']:.0%} hidden)")
+    if result.missing is not None:
+        print(f"not known: {result.missing.mean():.0%} of the patches, hatched and not scored")
     print(f"picture: {args.out}")

@@ -3,7 +3,7 @@
 import argparse
 import json
 import math
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     from ..datasets.bands import EIGHT_BIT
     from ..drawing import contact_sheet
     from ..evaluation import reconstruct
-    from ..evaluation.reconstruction import values_of
+    from ..evaluation.reconstruction import FOUND, first_usable, nodata_of, values_of
     from ..loading import load
 
     with world.together():
@@ -150,6 +150,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
             raise UsageError(str(error)) from error
         if args.preset_minute and args.data == "tiny-imagenet":
             args.data = "samples"
+        if initial and args.nodata is None:
+            args.nodata = nodata_of(initial)
 
     for turn in (True, False):  # the main process packs the data, the others open it
         with world.together():
@@ -164,11 +166,11 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     if args.data == "samples":  # ten pictures are an epoch too short to be one
         images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
     torch.manual_seed(recipe.seed)
-    fixed = [val.images[i] for i in range(min(8, len(val)))]
+    fixed = [val.picture(i) for i in first_usable(val, shape, recipe.mask_ratio, 8)]
     known = args.data in ("tiny-imagenet", "samples")
-    about: dict[str, Any] = {"name": args.model, "data": args.data if known else Path(args.data).name}
-    if train.values != EIGHT_BIT:
-        about["range"] = train.values
+    about: dict[str, Any] = {"name": _named(args.model, shape), "data": args.data if known else Path(args.data).name}
+    if train.values != EIGHT_BIT or args.nodata is not None:
+        about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]
     if initial:
         about["name"] = about["init"] = Path(args.init).stem
     model = initial or MaskedAutoencoder(shape)
@@ -176,10 +178,10 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     trainer = Trainer(
         model, replace(train, images=images), recipe, args.out,
         resume=args.resume == "auto", overwrite=args.overwrite, world=world, device=device,
-        sample=lambda model: contact_sheet([
-            reconstruct(model, image, recipe.mask_ratio, seed=i, values=val.values).stages
+        sample=(lambda model: contact_sheet([
+            reconstruct(model, image, recipe.mask_ratio, seed=i, values=val.values, nodata=FOUND).stages
             for i, image in enumerate(fixed)
-        ]),
+        ])) if fixed else None,
         about=about,
         resume_from=args.resume_from, max_minutes=args.max_minutes,
     )  # fmt: skip
@@ -195,17 +197,26 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
             _finish(trainer.model, val, args.out, recipe)
 
 
+def _named(preset: str, shape: MAEConfig) -> str:
+    """A preset's name, with what of it was changed."""
+    plain = asdict(PRESETS[preset])
+    changed = [f"{field}={value}" for field, value in asdict(shape).items() if value != plain[field]]
+    return preset + (f" with {', '.join(changed)}" if changed else "")
+
+
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
     """A first look at a trained model: a picture and its scores on a few hundred pictures."""
     from ..drawing import save_picture
     from ..evaluation import evaluate, evaluate_baselines, reconstruct
+    from ..evaluation.reconstruction import FOUND, first_usable
 
     model.eval()
-    picture = out / "reconstruction.png"
-    save_picture(reconstruct(model, val.images[0], recipe.mask_ratio, values=val.values).panel(), picture)
-    n = min(len(val), 256)
-    c = model.config
-    ratio = recipe.mask_ratio
+    picture, n, c, ratio = out / "reconstruction.png", min(len(val), 256), model.config, recipe.mask_ratio
+    usable = first_usable(val, c, ratio, 1)
+    if not usable or usable[0] >= n:
+        say(f"no scores: too few patches of the first {n} pictures of {val.name} are known")
+        return
+    save_picture(reconstruct(model, val.picture(usable[0]), ratio, values=val.values, nodata=FOUND).panel(), picture)
     scores = {"model": evaluate(model, val, ("pasted", "masked"), n=n, mask_ratio=ratio)}
     scores |= evaluate_baselines(val, c.hw, c.patch_size, fills=("visible_mean", "gaussian"), n=n, mask_ratio=ratio)
     print_scores(scores)

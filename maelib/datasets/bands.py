@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .images import MAX_PIXELS, ImageError, check_size, decode, opened, read_image, resize_crop, to_rgb
+from .missing import Nodata, find_missing, masked, missing_of, resize_missing, stated_nodata
 
 MAX_BANDS = 16
 QUANTILES = 0.001, 0.999  # of a data set's values: those beyond move nothing
@@ -55,26 +56,39 @@ def stated(pair: Sequence[float], dtype: Any = None) -> Values:
     return Values(low, high, None if dtype is None else str(dtype))
 
 
-def derive(images: np.ndarray) -> Values:
+def derive(images: np.ndarray, missing: np.ndarray | None = None) -> Values:
     """The range of packed pictures (n, H, W, C): 0 to 255 for 8 bits, else 0.1 and 99.9 % quantiles over all bands.
 
-    They are those of at most 16 million values, of pictures evenly taken.
+    They are those of at most 16 million values, of pictures evenly taken, and of known pixels: `missing` (n, H, W) bool.
+    0 to 0 where there are none.
     """
     if images.dtype == np.uint8:
         return EIGHT_BIT
-    low, high = map(float, np.quantile(images[:: 1 + (images.size >> 24)], QUANTILES))
+    step = 1 + (images.size >> 24)
+    some = images[::step] if missing is None else images[::step][~missing[::step]]
+    low, high = map(float, np.quantile(some, QUANTILES)) if some.size else (0.0, 0.0)
     return Values(low, high, str(images.dtype))
 
 
-def count_outside(images: np.ndarray, values: Values) -> int:
-    """How many values of packed pictures lie outside a range."""
-    step = max(1, (1 << 24) // max(1, images[0].size))
-    parts = (images[start : start + step] for start in range(0, len(images), step))
-    return sum(int(((part < values.low) | (part > values.high)).sum()) for part in parts)
+def count_outside(images: np.ndarray, values: Values, missing: np.ndarray | None = None) -> int:
+    """How many values of packed pictures lie outside a range, those of missing pixels left out."""
+    step, found = max(1, (1 << 24) // max(1, images[0].size)), 0
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        outside = (part < values.low) | (part > values.high)
+        if missing is not None:
+            outside &= ~missing[start : start + step, ..., None]
+        found += int(outside.sum())
+    return found
 
 
-def read_bands(source: Any, channels: int = 3, name: str = "", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_bands(
+    source: Any, channels: int = 3, name: str = "", max_pixels: int = MAX_PIXELS, nodata: Nodata | None = None
+) -> np.ndarray:
     """An upright picture (H, W, channels) with its own values, in uint8, uint16, int16 or float32.
+
+    Where pixels are not known it is a masked array: they are NaN, `nodata` in any band, alpha 0 where the alpha of a TIFF is
+    left out, or masked already.
 
     One band becomes three equal ones for a model of three, 8-bit colour becomes gray for a model of one, as in `read_image`;
     any other number of bands than `channels` is refused. The alpha of a TIFF is never blended in, but left out where there
@@ -87,6 +101,8 @@ def read_bands(source: Any, channels: int = 3, name: str = "", max_pixels: int =
         W). Files are what Pillow reads, TIFF of any bands (the pages of one file are bands), `.npy`, or `.npz` of one array.
     name
         What errors call the picture; found out if left out.
+    nodata
+        The value that means "not known"; by default the file's own (GDAL_NODATA, tag 42113 of a TIFF), if it has one.
 
     Raises
     ------
@@ -97,23 +113,34 @@ def read_bands(source: Any, channels: int = 3, name: str = "", max_pixels: int =
         name, tensor = name or "the given tensor", source.detach().cpu()
         source = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         source = source.transpose(1, 2, 0) if source.ndim == 3 else source
-    alpha = False
+    nodata, alpha = stated_nodata(nodata), False
     if isinstance(source, np.ndarray):
-        name = name or "the given array"
+        name, array = name or "the given array", source
         if source.dtype == np.uint8 and source.shape[2:] == (4,) and channels in (1, 3):
-            source = np.asarray(read_image(source, max_pixels))
-        array = source
+            array = masked(np.asarray(read_image(np.ma.getdata(source), max_pixels)), missing_of(source))
     else:
         content, found = opened(source)
         name = name or found
-        array, alpha = _of_file(content, name, channels, max_pixels)
-    return _adapted(_kept(array, name, max_pixels), alpha, channels, name)
+        array, alpha, tag = _of_file(content, name, channels, max_pixels)
+        nodata = _tagged(tag, name) if nodata is None else nodata
+    array = _shaped(array, name, max_pixels)
+    band = None
+    if alpha and array.shape[2] != channels:
+        array, band = array[:, :, :-1], array[:, :, -1]
+    missing = find_missing(array, nodata, band)
+    return masked(_adapted(_kept(array, missing, name), channels, name), missing)
 
 
 def resize_bands(array: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
-    """(H, W, C) at (height, width) by the rule of `resize_crop`, each band on its own, in the same dtype."""
+    """(H, W, C) at (height, width) by the rule of `resize_crop`, each band on its own, in the same dtype.
+
+    Of a masked array every pixel to which a missing one has contributed is missing: see `resize_missing`.
+    """
     if array.shape[:2] == hw:
         return array
+    if (missing := missing_of(array)) is not None:
+        clean = np.where(missing[..., None], array.dtype.type(0), np.ma.getdata(array))
+        return masked(resize_bands(clean, hw), resize_missing(missing, hw))
     if array.dtype == np.uint8 and array.shape[2] == 3:
         return np.asarray(resize_crop(Image.fromarray(array), *hw))
     kind = np.uint8 if array.dtype == np.uint8 else np.float32
@@ -125,29 +152,29 @@ def resize_bands(array: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
     return np.rint(made).clip(limits.min, limits.max).astype(array.dtype)
 
 
-def _of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool]:
-    """What a file or a PIL picture holds, (H, W) or (H, W, C), and whether its last band is alpha."""
+def _of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool, Any]:
+    """What a file or a PIL picture holds, (H, W) or (H, W, C), whether its last band is alpha, and its GDAL_NODATA tag."""
     if isinstance(content, io.BytesIO):
         head = content.getvalue()[:32]
         if head.startswith((b"\x93NUMPY", b"PK\3\4")):
-            return _of_numpy(content, name), False
+            return _of_numpy(content, name), False, None
         tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
         if tiff and (found := _of_tiff(content, name, max_pixels)) is not None:
             return found
         if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\2", b"\x10\4", b"\x10\6"):
             raise ImageError(f"{name} is a PNG of 16 bits in colour, of which only 8 can be read: save it as TIFF")
-    return decode(content, name, lambda picture: _of_pillow(picture, name, channels, max_pixels))
+    return decode(content, name, lambda picture: _of_pillow(picture, name, channels, max_pixels)), False, None
 
 
-def _of_pillow(picture: Image.Image, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool]:
+def _of_pillow(picture: Image.Image, name: str, channels: int, max_pixels: int) -> np.ndarray:
     check_size(picture.size, name, max_pixels)
     mode, file_format = picture.mode, picture.format
     gray = mode in ("1", "L") and "transparency" not in picture.info
     if gray or mode == "F" or mode.startswith("I") or (mode, channels) in (("LA", 2), ("RGBA", 4)):
         array = np.asarray(ImageOps.exif_transpose(picture))
         older = mode == "I" and file_format in ("PNG", "PPM")  # how Pillow may hold 16 bits
-        return array.astype(np.uint16) if older else array, False
-    return np.asarray(to_rgb(picture, name, max_pixels)), False
+        return array.astype(np.uint16) if older else array
+    return np.asarray(to_rgb(picture, name, max_pixels))
 
 
 def _of_numpy(content: io.BytesIO, name: str) -> np.ndarray:
@@ -161,7 +188,7 @@ def _of_numpy(content: io.BytesIO, name: str) -> np.ndarray:
     return arrays[0]
 
 
-def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarray, bool] | None:
+def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarray, bool, Any] | None:
     """None where it is for Pillow: palettes, inverted gray, CMYK and the like, of up to 8 bits."""
     import tifffile
 
@@ -189,11 +216,21 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
                 bands = [_by_pillow(content, pages, name)]
             turn = UPRIGHT.get(int(first.tags.valueof(274, 1)), np.asarray)
             alpha = len(pages) == 1 and bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
-            return turn(np.concatenate(bands, axis=2)), alpha
+            return turn(np.concatenate(bands, axis=2)), alpha, first.tags.valueof(42113)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # on damaged data tifffile raises nearly anything
         raise ImageError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
+
+
+def _tagged(text: Any, name: str) -> Nodata | None:
+    """The value of a GDAL_NODATA tag, None without one; ImageError where it is no number."""
+    try:
+        return stated_nodata(None if text is None else str(text).strip("\0 "))
+    except ValueError as error:
+        raise ImageError(
+            f"{name} has a tag GDAL_NODATA of {text!r}: state the value with --nodata (nodata=)"
+        ) from error
 
 
 def _by_pillow(content: io.BytesIO, pages: Any, name: str) -> np.ndarray:
@@ -209,8 +246,8 @@ def _by_pillow(content: io.BytesIO, pages: Any, name: str) -> np.ndarray:
     raise ImageError(f"{name} is compressed as {page.compression.name}: install imagecodecs, or save it as deflate")
 
 
-def _kept(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
-    """(H, W, C) in one of the dtypes that are kept; ImageError where it is no picture of known values."""
+def _shaped(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
+    """(H, W, C) of real numbers; ImageError where it is no picture."""
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.size == 0 or array.shape[2] > MAX_BANDS:
@@ -223,19 +260,25 @@ def _kept(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
         )
     if array.dtype.kind not in "biuf":
         raise ImageError(f"{name} has {array.dtype} values: they must be real numbers")
+    return array
+
+
+def _kept(array: np.ndarray, missing: np.ndarray | None, name: str) -> np.ndarray:
+    """In one of the dtypes that are kept, 0 where it is missing; ImageError where known values are not finite."""
+    array = np.ma.getdata(array)
+    if missing is not None:
+        array = np.where(missing[..., None], array.dtype.type(0), array)
     if array.dtype == bool:
         array = array * np.uint8(255)
     array = np.ascontiguousarray(array, KEPT.get(array.dtype.newbyteorder("=").name, "float32"))
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ImageError(f"{name} has pixels that are NaN or infinite: replace them")
+        raise ImageError(f"{name} has infinite values: replace them, or state them with --nodata (nodata=)")
     return array
 
 
-def _adapted(array: np.ndarray, alpha: bool, channels: int, name: str) -> np.ndarray:
+def _adapted(array: np.ndarray, channels: int, name: str) -> np.ndarray:
     """The bands that a model of so many channels takes."""
     bands = array.shape[2]
-    if alpha and bands != channels:
-        array, bands = array[:, :, :-1], bands - 1
     if bands == 3 and channels == 1 and array.dtype == np.uint8:
         return np.asarray(Image.fromarray(array).convert("L"))[:, :, None]
     if bands == 1 and channels == 3:

@@ -9,6 +9,7 @@ from ..files import data_path
 from .bands import EIGHT_BIT, MAX_BANDS, stated
 from .download import download_tiny_imagenet
 from .images import samples
+from .missing import Nodata, stated_nodata
 from .packed import PackedImages, open_or_pack
 from .sources import DatasetError, Source, Tree, any_folder, tiny_imagenet
 
@@ -25,6 +26,7 @@ def load_dataset(
     size: int | tuple[int, int] = 64,
     channels: int = 3,
     value_range: tuple[float, float] | None = None,
+    nodata: Nodata | None = None,
     cache: str | Path | None = None,
     download: bool = True,
     progress: bool = True,
@@ -47,7 +49,10 @@ def load_dataset(
         Bands of a picture, 1 to 16; see `read_bands` for what becomes of pictures that have others.
     value_range
         The values that become 0 and 1. By default 0 and 255 for 8-bit pictures, for all others the 0.1 and 99.9 % quantiles of
-        the training pictures over all bands.
+        the known values of the training pictures over all bands.
+    nodata
+        The value that means "not known", beside NaN and the alpha 0 of a TIFF; by default each file's own (GDAL_NODATA). A
+        pixel that has it in any band is missing.
     cache
         Where packed data is kept; by default MAELIB_CACHE, else `~/.cache/maelib`, else a temporary folder.
     download
@@ -57,14 +62,15 @@ def load_dataset(
 
     Returns
     -------
-    `images` (n, height, width, channels) uint8, uint16, int16 or float32, `labels` (n,) int64 or None, `classes`, `values`.
+    `images` (n, height, width, channels) uint8, uint16, int16 or float32, `labels` (n,) int64 or None, `classes`, `values`,
+    `missing` (n, height, width) bool or None; see `PackedImages`.
 
     Raises
     ------
     DatasetError
         Nothing found, damaged, or empty; names the file and the remedy.
     ValueError
-        Unknown split, size, channels or range.
+        Unknown split, size, channels, range or nodata.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train', 'val' or 'all', got {split!r}")
@@ -75,18 +81,20 @@ def load_dataset(
         raise ValueError(f"channels must be from 1 to {MAX_BANDS}, got {channels}")
     folder = Path(cache).expanduser() if cache else cache_folder()
     found = find_source(source, split, folder, download, progress)
-    packed = open_or_pack(found, hw, folder, progress, channels)
+    packed = open_or_pack(found, hw, folder, progress, channels, stated_nodata(nodata))
     values = packed.values
     if value_range is not None:
         values = stated(value_range, packed.images.dtype)
     elif split != "train" and values != EIGHT_BIT:
         values = load_dataset(
-            source, size=size, channels=channels, cache=cache, download=download, progress=progress
+            source, size=size, channels=channels, nodata=nodata, cache=cache, download=download, progress=progress
         ).values
     if values.low == values.high:
+        if packed.missing is not None and packed.missing.all():
+            raise DatasetError(f"no pixel of {packed.name} is known: check the nodata value")
         only = f"nearly all values of {packed.name} are {values.low:g}"
         raise DatasetError(f"{only}: say with --range LOW HIGH (value_range=) which values are to be 0 and 1")
-    return replace(packed, values=values, note=found.note)
+    return replace(packed, values=values, note=found.note, where=found.where)
 
 
 def find_source(source: str | Path, split: str, cache: Path, download: bool = True, progress: bool = True) -> Source:

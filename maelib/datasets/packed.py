@@ -8,20 +8,25 @@ import tempfile
 import threading
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock
+from torch import Tensor
 from tqdm import tqdm
 
 from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
 from .images import ImageError
+from .missing import Nodata, fill_missing, masked, missing_of
 from .sources import DatasetError, Source
 
-VERSION = 2  # of the files below and of the pixels in them: another number is another cache
+VERSION = 3  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -31,7 +36,8 @@ class PackedImages:
 
     `images` (n, H, W, C) uint8, uint16, int16 or float32, read-only, mapped into memory; `labels` (n,) int64 or None;
     `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
-    itself which pictures are for validation.
+    itself which pictures are for validation. `missing` (n, H, W) bool marks pixels that nobody knows, None where all are
+    known; NaN in an array in memory is found. `where` gives a picture's name by its number.
     """
 
     name: str
@@ -40,6 +46,8 @@ class PackedImages:
     classes: list[str]
     values: Values = EIGHT_BIT
     note: str = ""
+    missing: np.ndarray | None = None
+    where: Callable[[int], str] = "no. {}".format
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -49,6 +57,13 @@ class PackedImages:
                 f"pictures of {self.images.dtype} need a range of their own, not that of {self.values.dtype}: give "
                 "PackedImages(..., values=Values(low, high)), on the command line --range LOW HIGH"
             )
+        missing, shape = self.missing, self.images.shape[:3]
+        if missing is not None and (missing.dtype != bool or missing.shape != shape):
+            raise ValueError(f"missing must be {shape} bool, got {missing.shape} {missing.dtype}")
+        if self.images.dtype.kind == "f" and not isinstance(self.images, np.memmap):
+            nan = np.isnan(self.images).any(axis=3)
+            if nan.any():
+                object.__setattr__(self, "missing", nan if missing is None else nan | missing)
 
     @classmethod
     def of(cls, data: "PackedImages | np.ndarray") -> "PackedImages":
@@ -63,9 +78,27 @@ class PackedImages:
         """Height and width in pixels."""
         return self.images.shape[1:3]
 
+    def picture(self, index: int) -> np.ndarray:
+        """One picture (H, W, C), a masked array where it has missing pixels."""
+        return masked(self.images[index], None if self.missing is None else self.missing[index])
+
+    def holes(self, which: Any) -> Tensor | None:
+        """The missing pixels of some pictures, (b, 1, H, W) bool; None where all pictures are known."""
+        return None if self.missing is None else torch.from_numpy(np.array(self.missing[which]))[:, None]
+
+    def unit(self, which: Any, pixel_mean: float | tuple[float, ...]) -> Tensor:
+        """Some pictures as (b, C, H, W) float32 in [0, 1], a model's `pixel_mean` in their missing pixels."""
+        pixels = torch.from_numpy(np.array(self.images[which])).permute(0, 3, 1, 2)
+        return fill_missing(self.values.unit(pixels), self.holes(which), pixel_mean)
+
 
 def open_or_pack(
-    source: Source, size: tuple[int, int], cache: Path, progress: bool = True, channels: int = 3
+    source: Source,
+    size: tuple[int, int],
+    cache: Path,
+    progress: bool = True,
+    channels: int = 3,
+    nodata: Nodata | None = None,
 ) -> PackedImages:
     """The packed pictures of a source at (height, width) with so many bands, from the cache where they are, packed now where not.
 
@@ -78,6 +111,7 @@ def open_or_pack(
     """
     name, shape = re.sub(r"[^A-Za-z0-9.]+", "-", source.name), size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
     bands = "" if channels == 3 else f"-{channels}-bands"
+    bands += "" if nodata is None else f"-nodata-{nodata}"
     target = cache / f"{name}-{shape}{bands}-v{VERSION}-{source.key()}"
     with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time
         return open_packed(target)
@@ -92,7 +126,7 @@ def open_or_pack(
                     shutil.rmtree(target)
             try:
                 temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f"{target.name}.part-"))
-                _pack(source, size, temporary, progress, channels)
+                _pack(source, size, temporary, progress, channels, nodata)
                 temporary.chmod(0o755)
                 temporary.rename(target)
             finally:
@@ -119,35 +153,66 @@ def _map(folder: Path) -> PackedImages:
     about = json.loads((folder / "about.json").read_text())
     labels = np.load(folder / "labels.npy") if about["labelled"] else None
     images, (low, high) = np.load(folder / "images.npy", mmap_mode="r"), about["range"]
-    return PackedImages(about["name"], images, labels, about["classes"], Values(low, high, str(images.dtype)))
+    missing = np.load(folder / "missing.npy", mmap_mode="r") if (folder / "missing.npy").exists() else None
+    values = Values(low, high, str(images.dtype))
+    return PackedImages(about["name"], images, labels, about["classes"], values, missing=missing)
 
 
-def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, channels: int) -> None:
-    """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock.
+class _Rows:
+    """An array of n rows that is written into a file in any order; the file begins with the first row, zeros are the rest.
 
-    The file is written, not mapped: a full disk is then an error, in a map it would kill the process.
+    It is written, not mapped: a full disk is then an error, in a map it would kill the process.
     """
+
+    def __init__(self, path: Path, n: int):
+        self.path, self.n, self.file, self.start = path, n, None, 0  # type: Path, int, Any, int
+
+    def write(self, first: int, rows: np.ndarray) -> None:
+        """Rows (m, ...) from number `first` on."""
+        size = rows[0].nbytes
+        if self.file is None:
+            self.file = self.path.open("wb")
+            shape = {"descr": rows.dtype.str, "fortran_order": False, "shape": (self.n, *rows.shape[1:])}
+            np.lib.format.write_array_header_1_0(self.file, shape)
+            self.start = self.file.tell()
+            self.file.truncate(self.start + self.n * size)
+        self.file.seek(self.start + first * size)
+        self.file.write(rows.data)
+
+    def __enter__(self) -> "_Rows":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
+def _pack(
+    source: Source, size: tuple[int, int], folder: Path, progress: bool, channels: int, nodata: Nodata | None
+) -> None:
+    """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock. Where any has missing
+    pixels, `missing.npy` says which."""
     n = len(source.members)
-    first = decode_one(source, 0, size, channels)  # all others must have its dtype
+    first = decode_one(source, 0, size, channels, nodata)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bar = tqdm(total=n, desc=f"packing {source.name}", unit=" pictures", disable=None if progress else True)
     lock = threading.Lock()
-    with (folder / "images.npy").open("wb") as file, bar, ThreadPoolExecutor(cores) as pool:
-        shape = {"descr": first.dtype.str, "fortran_order": False, "shape": (n, *first.shape)}
-        np.lib.format.write_array_header_1_0(file, shape)
-        start = file.tell()
+    images, holes = _Rows(folder / "images.npy", n), _Rows(folder / "missing.npy", n)
+    with images, holes, bar, ThreadPoolExecutor(cores) as pool:
 
         def pack(indices: range) -> None:
-            made = [decode_one(source, index, size, channels) if index else first for index in indices]
+            made = [decode_one(source, index, size, channels, nodata) if index else first for index in indices]
             for index, array in zip(indices, made, strict=True):
                 if array.dtype != first.dtype:
                     both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
                     raise DatasetError(f"{both}: give a folder of one kind")
-            block = np.stack(made)
+            block, missing = np.stack([np.ma.getdata(array) for array in made]), [missing_of(array) for array in made]
             with lock:
-                file.seek(start + indices.start * block[0].nbytes)
-                file.write(block.data)
+                images.write(indices.start, block)
+                for index, one in zip(indices, missing, strict=True):
+                    if one is not None:
+                        holes.write(index, one[None])
                 bar.update(len(block))
 
         try:
@@ -157,19 +222,22 @@ def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, c
             raise
     if source.labels is not None:
         np.save(folder / "labels.npy", source.labels)
-    values = derive(np.load(folder / "images.npy", mmap_mode="r"))
+    missing = np.load(holes.path, mmap_mode="r") if holes.file else None
+    values = derive(np.load(images.path, mmap_mode="r"), missing)
     about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2]}
-    (folder / "about.json").write_text(json.dumps(about))
+    (folder / "about.json").write_text(json.dumps(about, allow_nan=False))
     (folder / "seal.json").write_text(_seal(folder))
     for path in folder.iterdir():
         with path.open("rb+") as written:
             os.fsync(written.fileno())
 
 
-def decode_one(source: Source, index: int, size: tuple[int, int], channels: int = 3) -> np.ndarray:
+def decode_one(
+    source: Source, index: int, size: tuple[int, int], channels: int = 3, nodata: Nodata | None = None
+) -> np.ndarray:
     """One picture as (*size, channels) with its own values; DatasetError names it where it does not decode."""
     try:
-        return resize_bands(read_bands(source.read(index), channels, source.where(index)), size)
+        return resize_bands(read_bands(source.read(index), channels, source.where(index), nodata=nodata), size)
     except ImageError as error:
         raise DatasetError(str(error)) from error
 
@@ -186,4 +254,4 @@ def _seal(folder: Path) -> str:
     paths = sorted(path for path in folder.iterdir() if path.name != "seal.json")
     with ThreadPoolExecutor() as pool:
         parts = {path: [(path, start) for start in range(0, path.stat().st_size, CHUNK)] for path in paths}
-        return json.dumps({path.name: list(pool.map(crc, parts[path])) for path in paths})
+        return json.dumps({path.name: list(pool.map(crc, parts[path])) for path in paths}, allow_nan=False)

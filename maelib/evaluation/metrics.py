@@ -1,7 +1,10 @@
 """PSNR and SSIM of one picture, by scikit-image, which takes a second to import: whoever only trains does not wait for it."""
 
+from typing import Any
+
 import numpy as np
 
+WINDOW = 7  # pixels, of SSIM
 PERFECT_PSNR = 100.0  # dB, reported for a picture without any error, so that means and JSON stay finite
 
 
@@ -19,8 +22,27 @@ def psnr(original: np.ndarray, other: np.ndarray, where: np.ndarray | None = Non
     return float(peak_signal_noise_ratio(original, other, data_range=1.0))
 
 
-def ssim(original: np.ndarray, other: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004) of pictures (H, W, C) in [0, 1]; 7 x 7 windows, mean over channels."""
+def decibels(psnr: float) -> str:
+    """A PSNR in words, with what 100 dB stand for."""
+    return f"{psnr:.2f} dB" + (" (no error)" if psnr >= PERFECT_PSNR else "")
+
+
+def ssim(original: np.ndarray, other: np.ndarray, known: np.ndarray | None = None) -> float:
+    """Structural similarity (Wang et al. 2004) of pictures (H, W, C) in [0, 1]; 7 x 7 windows, mean over channels.
+
+    With `known` (H, W) bool it is the mean over the windows in which every pixel is. NaN where there is no window: the picture
+    is smaller, or has no such place.
+    """
     from skimage.metrics import structural_similarity
 
-    return float(structural_similarity(original, other, data_range=1.0, channel_axis=-1, win_size=7))
+    if min(original.shape[:2]) < WINDOW:
+        return float("nan")
+    options: Any = {"data_range": 1.0, "channel_axis": -1, "win_size": WINDOW}
+    if known is None:
+        return float(structural_similarity(original, other, **options))
+    whole = np.lib.stride_tricks.sliding_window_view(known, (WINDOW, WINDOW)).all(axis=(2, 3))
+    if not whole.any():
+        return float("nan")
+    similarity = structural_similarity(original, other, full=True, **options)[1]
+    rim = WINDOW // 2
+    return float(similarity[rim:-rim, rim:-rim][whole].mean(dtype=np.float64))

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ..datasets import PackedImages
 from ..model import MaskedAutoencoder
+from .reconstruction import check_values
 
 DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -18,14 +19,16 @@ def layer_features(
 ) -> Tensor:
     """Features of whole pictures after every block, nothing hidden: (n, depth, D) float32, means over the patches.
 
+    As nothing is hidden, patches with missing pixels are seen like all others, `pixel_mean` in those pixels.
+
     Parameters
     ----------
     data
-        Packed pictures, or (n, H, W, C) uint8, of the model's own size.
+        Packed pictures, or (n, H, W, C) uint8, of the model's own size; ValueError where their range is not the model's.
     """
     data = PackedImages.of(data)
-    pixels = data.images
-    n = len(pixels)
+    check_values(model, data)
+    n = len(data)
     c = model.config
     device = model.pixel_mean.device
     found = torch.empty(n, c.depth, c.width)
@@ -37,8 +40,8 @@ def layer_features(
     try:
         with tqdm(total=n, desc="features", unit="image", disable=None if progress else True) as bar:
             for start in range(0, n, batch_size):
-                images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).to(device)
-                model.encode(data.values.unit(images.permute(0, 3, 1, 2)), pool=None)
+                images = data.unit(slice(start, min(start + batch_size, n)), c.pixel_mean).to(device)
+                model.encode(images, pool=None)
                 found[start : start + len(images)] = torch.stack(outputs, dim=1).cpu()
                 outputs.clear()
                 bar.update(len(images))

@@ -1,6 +1,8 @@
 """Protocols: the same weights give very different scores, so every score names how it was obtained."""
 
+import math
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,14 +13,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..datasets import PackedImages
+from ..datasets.missing import said_too_few, too_few_known
 from ..masking import Masking, pixel_mask
 from ..model import MaskedAutoencoder
 from ..patches import grid_of
 from ..strategies import seeded
-from ..training.batches import fit
+from ..training.batches import fit, lost_patches
 from .baselines import FILLS, ORACLES, SHIFTED, with_true_statistics
 from .metrics import psnr, ssim
-from .reconstruction import has_article_protocol
+from .reconstruction import check_values, has_article_protocol
 
 PROTOCOLS = {
     "article": "visible patches pasted, whole image; hidden patches take their true mean and variance (an oracle)",
@@ -39,10 +42,14 @@ def score_pictures(
     model: MaskedAutoencoder, data: PackedImages | np.ndarray, protocols: Iterable[str] | None = None, *,
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> PictureScores:  # fmt: skip
-    """PSNR (dB) and SSIM of every picture, by protocol: `{protocol: (n, 2)}`; `masked` has no SSIM (NaN).
+    """PSNR (dB) and SSIM of every picture, by protocol: `{protocol: (n, 2)}`; NaN where there is none: `masked` has no SSIM,
+    nor has a picture smaller than SSIM's window of 7 x 7 pixels.
 
     Picture i is hidden by mask i of the seed, whatever the size of the batches. Pictures of another size than the
     model's are resized to cover it (bilinear, antialiased) and their middle is scored. One without error counts 100 dB.
+
+    Patches with missing pixels are hidden and not scored, and SSIM counts only windows without any. Pictures with fewer than
+    K + 1 known patches have no scores (NaN), and a warning names them.
 
     Parameters
     ----------
@@ -54,8 +61,11 @@ def score_pictures(
     Raises
     ------
     ValueError
-        Unknown protocol, one that does not apply to the model, n out of range, or a ratio that hides nothing.
+        Unknown protocol, one that does not apply to the model, n out of range, a ratio that hides nothing, data of another
+        range than the model's, or no picture with enough known patches.
     """
+    packed = PackedImages.of(data)
+    check_values(model, packed)
     names = list(protocols or protocols_of(model))
     if "article" in names and not has_article_protocol(model.config):
         raise ValueError("protocol 'article' applies to 224-pixel models with normalised targets only")
@@ -65,18 +75,25 @@ def score_pictures(
         return model.reconstruct(images.to(model.pixel_mean.device), masking, oracle)[0].cpu()
 
     c = model.config
-    return _score({"model": predict}, data, names, c.hw, c.patch_size, mask_ratio, seed, n, batch_size, progress)[
-        "model"
-    ]
+    predictors: dict[str, Predictor] = {"model": predict}
+    found = _score(
+        predictors, packed, names, c.hw, c.patch_size, mask_ratio, seed, n, batch_size, progress, c.pixel_mean
+    )
+    return found["model"]
 
 
 def mean_scores(scores: PictureScores, mask_ratio: float = 0.75, seed: int = 0) -> Scores:
-    """What `score_pictures` found, averaged, with what it was found on: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`."""
+    """What `score_pictures` found, averaged, with what it was found on: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`.
+
+    `n` counts the pictures that have scores, and SSIM is the mean of those that have one: without any there is no `ssim`.
+    """
     found = {}
     for protocol, by_picture in scores.items():
-        psnr_mean, ssim_mean = by_picture.mean(axis=0).tolist()
-        means = {"psnr": psnr_mean} if protocol == "masked" else {"psnr": psnr_mean, "ssim": ssim_mean}
-        found[protocol] = means | {"n": len(by_picture), "mask_ratio": mask_ratio, "seed": seed}
+        known = [column[~np.isnan(column)] for column in by_picture.T]
+        means = {
+            name: float(column.mean()) for name, column in zip(("psnr", "ssim"), known, strict=True) if len(column)
+        }
+        found[protocol] = means | {"n": len(known[0]), "mask_ratio": mask_ratio, "seed": seed}
     return found
 
 
@@ -85,7 +102,7 @@ def evaluate(
     mask_ratio: float = 0.75, seed: int = 0, n: int | None = None, batch_size: int = 64, progress: bool = True,
 ) -> Scores:  # fmt: skip
     """Mean PSNR (dB) and SSIM over pictures, by protocol: `{protocol: {psnr, ssim, n, mask_ratio, seed}}`; `masked` has
-    no ssim. Scores are of each picture, then their mean; see `score_pictures`.
+    no ssim. Scores are of each picture, then their mean; see `score_pictures` and `mean_scores`.
     """
     scores = score_pictures(
         model, data, protocols, mask_ratio=mask_ratio, seed=seed, n=n, batch_size=batch_size, progress=progress
@@ -126,28 +143,40 @@ def evaluate_baselines(
 def _score(
     predictors: dict[str, Predictor], data: PackedImages | np.ndarray, protocols: list[str], hw: tuple[int, int],
     patch_size: int, mask_ratio: float, seed: int, n: int | None, batch_size: int, progress: bool,
+    pixel_mean: float | tuple[float, ...] = 0.0,
 ) -> dict[str, PictureScores]:  # fmt: skip
     """One path for models and baselines: the same pictures, the same masks, the same metrics."""
     if unknown := set(protocols) - PROTOCOLS.keys():
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(sorted(unknown))}")
     data = PackedImages.of(data)
-    pixels = data.images
-    n = len(pixels) if n is None else n
+    n = len(data) if n is None else n
     if not 0 < mask_ratio < 1:
         raise ValueError(f"mask_ratio must be in (0, 1) to measure what was hidden, got {mask_ratio}")
-    if not 1 <= n <= len(pixels):
-        raise ValueError(f"n must be from 1 to the {len(pixels)} pictures of the data, got {n}")
+    if not 1 <= n <= len(data):
+        raise ValueError(f"n must be from 1 to the {len(data)} pictures of the data, got {n}")
     grid = grid_of(hw, patch_size)
     if seeded(grid, mask_ratio).hidden.shape[1] == 0:
         raise ValueError(f"mask_ratio {mask_ratio} hides none of the patches: there is nothing to measure")
-    scores: dict[str, PictureScores] = {name: {p: np.zeros((n, 2)) for p in protocols} for name in predictors}
+    scores: dict[str, PictureScores] = {name: {p: np.full((n, 2), np.nan) for p in protocols} for name in predictors}
+    left_out: list[int] = []
     bar = tqdm(total=n, desc="evaluating", unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, n, batch_size):
-            images = torch.from_numpy(np.array(pixels[start : min(start + batch_size, n)])).permute(0, 3, 1, 2)
-            images = fit(data.values.unit(images), hw)
-            masking = seeded(grid, mask_ratio, seed, batch=len(images), first=start)
+            ids = np.arange(start, min(start + batch_size, n))
+            images, known = fit(data.unit(ids, pixel_mean), hw), None
+            lost = lost_patches(data, ids, hw, patch_size)
+            masking = seeded(grid, mask_ratio, seed, batch=len(ids), first=start, missing=lost)
+            if lost is not None:
+                short = too_few_known(lost, mask_ratio)
+                left_out += ids[short.numpy()].tolist()
+                ids, images, lost = ids[~short.numpy()], images[~short], lost[~short]
+                masking = Masking(masking.visible[~short], masking.hidden[~short], lost)
+                known = ~pixel_mask(lost, patch_size, grid)
+            bar.update(min(batch_size, n - start))
+            if not len(ids):
+                continue
             hidden = pixel_mask(masking.mask, patch_size, grid)
+            scored = hidden if known is None else hidden & known
             for name, predict in predictors.items():
                 outputs = {
                     oracle: predict(images, masking, oracle).clamp(0, 1)
@@ -156,17 +185,29 @@ def _score(
                 for protocol in protocols:
                     raw = outputs[protocol == "article"]
                     pasted = torch.where(hidden, raw, images)
-                    where = hidden[:, 0].numpy() if protocol == "masked" else [None] * len(images)
-                    pairs = zip(_channels_last(images), _channels_last(pasted), where, strict=True)
-                    measured = pool.map(_psnr_and_ssim, *zip(*pairs, strict=True))
-                    scores[name][protocol][start : start + len(images)] = list(measured)
-            bar.update(len(images))
+                    masked = protocol == "masked"
+                    where = scored if masked else known
+                    every = [None] * len(ids) if where is None else where[:, 0].numpy()
+                    pairs = zip(_channels_last(images), _channels_last(pasted), every, strict=True)
+                    scores[name][protocol][ids] = list(
+                        pool.map(_psnr if masked else _psnr_and_ssim, *zip(*pairs, strict=True))
+                    )
+    if left_out:
+        said = said_too_few(len(left_out), n, data.where(left_out[0]), math.prod(grid), mask_ratio)
+        if len(left_out) == n:
+            raise ValueError(f"{said}, so there is nothing to measure: check the nodata value, or raise mask_ratio")
+        warnings.warn(f"{said}: left out of the scores", stacklevel=1)  # of one place: said once for model and fills
     return scores
 
 
-def _psnr_and_ssim(original: np.ndarray, other: np.ndarray, where: np.ndarray | None) -> np.ndarray:
-    """PSNR and SSIM of one picture; SSIM has no meaning on scattered pixels."""
-    return np.array([psnr(original, other, where), np.nan if where is not None else ssim(original, other)])
+def _psnr_and_ssim(original: np.ndarray, other: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """PSNR and SSIM of one picture."""
+    return np.array([psnr(original, other, known), ssim(original, other, known)])
+
+
+def _psnr(original: np.ndarray, other: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """PSNR alone: SSIM has no meaning on scattered pixels."""
+    return np.array([psnr(original, other, where), np.nan])
 
 
 def _channels_last(images: Tensor) -> np.ndarray:

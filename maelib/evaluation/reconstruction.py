@@ -1,7 +1,9 @@
 """A picture, most of it hidden, and what the model makes of the rest."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ from torch import Tensor
 from ..config import MAEConfig
 from ..datasets import ImageError, PackedImages, Values, read_bands, read_image
 from ..datasets.bands import EIGHT_BIT, resize_bands
-from ..drawing import labelled_row, labelled_sheets
+from ..datasets.missing import Nodata, fill_missing, masked, missing_of, missing_patches, said_too_few, too_few_known
+from ..drawing import hatched, labelled_row, labelled_sheets
 from ..masking import Masking
 from ..model import MaskedAutoencoder
 from ..renamed import names_the_new
 from ..strategies import seeded
-from .metrics import psnr, ssim
+from ..training.batches import lost_patches
+from .metrics import decibels, psnr, ssim
 
 GRAY = 0.5  # what hidden patches are shown as
+FOUND = "nan"  # as nodata: of packed pictures it is known what is missing, a value that equals it is a value
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Reconstruction:
     `original`, `masked`, `raw` (what the model predicts for every patch) and `pasted` (predicted only where it was
     hidden) are (H, W, C) float32 in [0, 1]; `mask` is (rows, columns) bool, True = hidden. `oracle`, for models that
     have the protocol `article`, is pasted with the true statistics of each patch. `missing`, (rows, columns) bool or
-    None, marks patches that nobody knows: hidden, and not scored.
+    None, marks patches with pixels that nobody knows: hidden, and not scored.
     """
 
     original: np.ndarray
@@ -49,6 +54,11 @@ class Reconstruction:
         """(H, W) bool: the hidden pixels."""
         return self.pixels(self.mask)
 
+    @property
+    def known(self) -> np.ndarray | None:
+        """(H, W) bool: the pixels of patches that are known; None where all are."""
+        return None if self.missing is None else ~self.pixels(self.missing)
+
     @cached_property
     def masked(self) -> np.ndarray:
         """The picture as the model sees it: hidden patches gray."""
@@ -61,8 +71,9 @@ class Reconstruction:
 
     @property
     def stages(self) -> list[np.ndarray]:
-        """Original, masked, raw and pasted."""
-        return [self.original, self.masked, self.raw, self.pasted]
+        """Original, masked, raw and pasted, hatched where nobody knows what was there."""
+        four = [self.original, self.masked, self.raw, self.pasted]
+        return four if self.known is None else [hatched(picture, ~self.known) for picture in four]
 
     def patch_mse(self) -> np.ndarray:
         """Mean squared error of each patch as predicted: (rows, columns)."""
@@ -78,18 +89,18 @@ class Reconstruction:
     def scores(self) -> dict[str, dict[str, float]]:
         """PSNR (dB) and SSIM by protocol, with the share of patches that was hidden; a perfect picture has 100 dB.
 
-        `masked`, which scores hidden pixels only, is missing where nothing was hidden. Pixels that nobody knows count
-        neither way.
+        `masked`, which scores hidden pixels only, is left out where nothing was hidden, and SSIM where the picture has no
+        window of 7 x 7 known pixels. Patches that nobody knows count neither way.
         """
         share = {"mask_ratio": round(float(self.mask.mean()), 4)}
-        known = None if self.missing is None else ~self.pixels(self.missing)
+        known = self.known
         pictures = {"pasted": self.pasted} | ({} if self.oracle is None else {"article": self.oracle})
         found = {}
         for protocol, picture in pictures.items():
-            if known is not None:
-                picture = np.where(known[..., None], picture, self.original)
-            both = {"psnr": psnr(self.original, picture, known), "ssim": ssim(self.original, picture)}
-            found[protocol] = both | share
+            found[protocol] = {"psnr": psnr(self.original, picture, known)}
+            if not np.isnan(similarity := ssim(self.original, picture, known)):
+                found[protocol]["ssim"] = similarity
+            found[protocol] |= share
         where = self.hidden if known is None else self.hidden & known
         if where.any():
             found["masked"] = {"psnr": psnr(self.original, self.raw, where), **share}
@@ -99,8 +110,12 @@ class Reconstruction:
         """Original, masked, raw and pasted beside each other, labelled, with the scores."""
         scores = self.scores()
         pasted = scores["pasted"]
-        captions = [f"pasted: {pasted['psnr']:.2f} dB, SSIM {pasted['ssim']:.3f}"]
-        captions += [f"{name}: {m['psnr']:.2f} dB" for name, m in scores.items() if name != "pasted"]
+        captions = [
+            f"pasted: {decibels(pasted['psnr'])}" + (f", SSIM {pasted['ssim']:.3f}" if "ssim" in pasted else "")
+        ]
+        captions += [f"{name}: {decibels(m['psnr'])}" for name, m in scores.items() if name != "pasted"]
+        if self.missing is not None:
+            captions.append(f"hatched: {self.missing.mean():.0%} not known")
         labels = ["original", f"masked, {self.mask.mean():.0%} hidden", "raw prediction", "pasted"]
         return labelled_row(self.stages, labels, "PSNR by protocol   " + "     ".join(captions))
 
@@ -119,8 +134,12 @@ def reconstruct(
     seed: int = 0,
     strategy: str = "random",
     values: Values | None = None,
+    nodata: Nodata | None = None,
 ) -> Reconstruction:
     """Hide patches of a picture and let the model predict them.
+
+    Pixels that are not known (NaN, `nodata`, alpha 0 of a TIFF, masked in a masked array) hide their patches and are not
+    scored.
 
     Parameters
     ----------
@@ -128,26 +147,35 @@ def reconstruct(
         A path, bytes, PIL picture, array or tensor (see `maelib.datasets.read_bands`); brought to the model's own size.
     masking
         Who is hidden; a ratio takes the mask of a seed and strategy, see `maelib.strategies`.
-
     values
         Which values become 0 and 1; by default those of the model's own data, where it was loaded. Of 8-bit pictures these are
         0 and 255; arrays of floating point then lie in [0, 1].
+    nodata
+        The value that means "not known"; by default that of the model's own data, else the file's own (GDAL_NODATA).
 
     Raises
     ------
     ImageError
-        Not a picture, of another number of bands than the model takes, or of another dtype than its values.
+        Not a picture, of another number of bands than the model takes, or of another dtype than its values; or without a
+        pixel that is known.
     ValueError
-        A masking, ratio, seed or strategy that cannot be.
+        A masking, ratio, seed or strategy that cannot be, or a ratio for which too few patches are known.
     """
     c = model.config
-    pixels = (
-        torch.from_numpy(picture_for(image, c, values or values_of(model)))
-        .permute(2, 0, 1)[None]
-        .to(model.pixel_mean.device)
-    )
-    if not isinstance(masking, Masking):
-        masking = seeded(c.grid, masking, seed, strategy)
+    picture = picture_for(image, c, values or values_of(model), nodata_of(model) if nodata is None else nodata)
+    pixels = torch.from_numpy(np.ma.getdata(picture)).permute(2, 0, 1)[None].to(model.pixel_mean.device)
+    lost = None
+    if (holes := missing_of(picture)) is not None:
+        lost = missing_patches(torch.from_numpy(holes)[None, None], c.patch_size)
+    if isinstance(masking, Masking):
+        if lost is not None:
+            lost = lost if masking.missing is None else lost | masking.missing.cpu()
+            masking = Masking.from_mask(masking.mask.cpu(), lost)
+    else:
+        masking = seeded(c.grid, masking_ratio := masking, seed, strategy, missing=lost)
+        if lost is not None and too_few_known(lost, masking_ratio).any():
+            said = said_too_few(1, 1, "the given one", lost.shape[1], masking_ratio)
+            raise ValueError(f"{said}: hide more, or choose another")
     raw, mask = model.reconstruct(pixels, masking)
     hidden = mask[0].reshape(c.grid).cpu().numpy()
     missing = None if masking.missing is None else masking.missing[0].reshape(c.grid).cpu().numpy()
@@ -167,29 +195,78 @@ def has_article_protocol(config: MAEConfig) -> bool:
 def values_of(model: MaskedAutoencoder) -> Values | None:
     """Which values became 0 and 1 in the data of a model that was loaded; None where nobody said so."""
     found: Any = getattr(model, "value_range", None)
-    return Values(*found) if found else None
+    return Values(*found[:3]) if found else None
 
 
-def picture_for(image: Any, config: MAEConfig, values: Values | None = None) -> np.ndarray:
-    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`."""
+def nodata_of(model: MaskedAutoencoder) -> Nodata | None:
+    """The value that meant "not known" in the data of a model that was loaded; None where none was stated."""
+    found: Any = getattr(model, "value_range", None) or ()
+    return found[3] if len(found) > 3 else None
+
+
+def check_values(model: MaskedAutoencoder, data: PackedImages) -> None:
+    """ValueError where data was opened with another range than that of a model which knows its own (`value_range`)."""
+    if not hasattr(model, "value_range"):
+        return
+    own = values_of(model) or EIGHT_BIT
+    own.check(data.images.dtype, data.name)
+    if own[:2] != data.values[:2]:
+        pairs = [f"{low:g} to {high:g}" for low, high, *_ in (data.values, own)]
+        raise ValueError(
+            f"{data.name} was opened with {pairs[0]} as 0 to 1, the model's data with {pairs[1]}: open it with value_range="
+            f"({own.low!r}, {own.high!r}), or set model.value_range to what the model should take"
+        )
+
+
+def picture_for(
+    image: Any, config: MAEConfig, values: Values | None = None, nodata: Nodata | None = None
+) -> np.ndarray:
+    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`.
+
+    Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`.
+    """
     if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
-        if config.channels in (1, 3):
+        whole = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
+        if config.channels in (1, 3) and whole:
             image = read_image(image)
         else:
             values = Values(0, 1)
     values = values or EIGHT_BIT
-    array = read_bands(image, config.channels)
+    array = read_bands(image, config.channels, nodata=nodata)
     name = str(image) if isinstance(image, (str, Path)) else "the picture"
     values.check(array.dtype, name)
+    missing = missing_of(array)
+    if missing is not None and missing.all():
+        raise ImageError(f"{name} has no pixel that is known: check the nodata value, or choose another")
     if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
         raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
-    pixels = torch.from_numpy(np.array(resize_bands(array, config.hw)))
-    return values.unit(pixels).numpy()
+    array = resize_bands(array, config.hw)
+    pixels = values.unit(torch.from_numpy(np.array(np.ma.getdata(array))))
+    if (missing := missing_of(array)) is None:
+        return pixels.numpy()
+    holes = torch.from_numpy(missing)[None, None]
+    pixels = fill_missing(pixels.permute(2, 0, 1)[None], holes, config.pixel_mean)[0].permute(1, 2, 0)
+    return masked(pixels.numpy(), missing)
+
+
+def first_usable(data: PackedImages, config: MAEConfig, mask_ratio: float, count: int) -> list[int]:
+    """Numbers of the first pictures that have enough known patches for a mask ratio."""
+    if data.missing is None:
+        return list(range(min(count, len(data))))
+    lost: Iterator[Any] = (lost_patches(data, [i], config.hw, config.patch_size) for i in range(len(data)))
+    return list(islice((i for i, one in enumerate(lost) if not too_few_known(one, mask_ratio).any()), count))
 
 
 def typical_and_worst(psnr: np.ndarray, typical: int = 10, worst: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the pictures nearest to the median, and of those with the lowest scores, lowest first; for psnr (n,)."""
-    return np.abs(psnr - np.median(psnr)).argsort(kind="stable")[:typical], psnr.argsort(kind="stable")[:worst]
+    """Indices of the pictures nearest to the median, and of those with the lowest scores, lowest first; for psnr (n,).
+
+    Pictures without a score (NaN) are left out.
+    """
+    typically, lowest = (
+        by.argsort(kind="stable") for by in (np.abs(psnr - np.nanmedian(psnr)), psnr)
+    )  # NaN comes last
+    count = int((~np.isnan(psnr)).sum())
+    return typically[: min(typical, count)], lowest[: min(worst, count)]
 
 
 def example_sheet(
@@ -206,14 +283,17 @@ def example_sheet(
 
     `psnr` (n,), in dB, is that of `score_pictures` under `masked`, with the same data, mask_ratio and seed.
     """
-    packed = PackedImages.of(data)
+    packed, c = PackedImages.of(data), model.config
 
     def stages(i: int) -> list[np.ndarray]:
-        masking = seeded(model.config.grid, mask_ratio, seed, first=i)
-        return reconstruct(model, np.array(packed.images[i]), masking, values=packed.values).stages
+        masking = seeded(c.grid, mask_ratio, seed, first=i, missing=lost_patches(packed, [i], c.hw, c.patch_size))
+        return reconstruct(model, packed.picture(i), masking, values=packed.values, nodata=FOUND).stages
 
     chosen = typical_and_worst(psnr, typical, worst)
-    titles = (f"typical: nearest to the median of {np.median(psnr):.1f} dB", f"the worst of {len(psnr):,}")
+    titles = (
+        f"typical: nearest to the median of {np.nanmedian(psnr):.1f} dB",
+        f"the worst of {(~np.isnan(psnr)).sum():,}",
+    )
     groups = [
         (title, [(f"no. {i}: {psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
         for title, found in zip(titles, chosen, strict=True)

@@ -79,7 +79,7 @@ def collect(run: str | Path, name: str, out: str | Path) -> Path:
     sheet = np.concatenate([np.asarray(Image.open(file).convert("RGB")) for file in files], axis=1)
     save_picture(Image.fromarray(sheet), out / f"{name}.png", optimize=True)
     path = out / f"{name}.json"
-    write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(about, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..drawing import to_uint8
+from ..evaluation.metrics import decibels
 from ..strategies import STRATEGIES
 from .base import Explorer, Rendered, buttons, slider
 from .state import DEFAULT, RATIO_MAX, baseline_of, embedded_model, unfilled
@@ -34,7 +35,7 @@ class MaskExplorer(Explorer):
         hidden, patches = int(filled.mask.sum()), filled.mask.size
         psnr = measured["masked"]["psnr"] if hidden else None
         scores = {"hidden": hidden, "patches": patches, "gaussian_masked_psnr": psnr}
-        score = "nothing is hidden" if psnr is None else f"{psnr:.2f} dB on the hidden pixels (protocol masked)"
+        score = "nothing is hidden" if psnr is None else f"{decibels(psnr)} on the hidden pixels (protocol masked)"
         text = (
             f"<p>{hidden} of {patches} patches hidden, {patches - hidden} visible. "
             f"Average of the neighbours: {score}.</p>"

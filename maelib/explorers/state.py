@@ -22,6 +22,7 @@ from ..config import MAEConfig
 from ..datasets import ImageError, read_image, resize_crop_square, sample_path, samples
 from ..drawing import heat, png, tile, to_uint8
 from ..evaluation import FILLS, Reconstruction, reconstruct
+from ..evaluation.metrics import decibels
 from ..evaluation.reconstruction import picture_for
 from ..loading import load
 from ..masking import Masking
@@ -139,14 +140,15 @@ def baseline_of(reconstruction: Reconstruction) -> Reconstruction:
     visible = torch.from_numpy(~reconstruction.hidden)[None, None].float()
     patch_size = len(reconstruction.original) // len(reconstruction.mask)
     filled = FILLS["gaussian"](picture, visible, patch_size)[0].permute(1, 2, 0).numpy()
-    return Reconstruction(reconstruction.original, filled, reconstruction.mask)
+    return Reconstruction(reconstruction.original, filled, reconstruction.mask, missing=reconstruction.missing)
 
 
 def views(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
     """Every view: (H, W, 3) uint8. The error is that of the pasted picture, its root mean square over the channels."""
     r = reconstruction
-    four = {name: to_uint8(getattr(r, name)) for name in ("original", "masked", "raw", "pasted")}
+    four = dict(zip(("original", "masked", "raw", "pasted"), map(to_uint8, r.stages), strict=True))
     error = np.sqrt(np.square(r.pasted - r.original).mean(axis=2))
+    error = error if r.known is None else np.where(r.known, error, 0)
     return four | {"error": heat(error, ERROR_LIMIT), "side by side": tile(list(four.values()), columns=2)}
 
 
@@ -161,7 +163,7 @@ def flat_scores(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray)
     for who, protocols in found.items():
         flat[f"{who}_masked_psnr"] = protocols.get("masked", {}).get("psnr")
         flat[f"{who}_pasted_psnr"] = protocols["pasted"]["psnr"]
-        flat[f"{who}_pasted_ssim"] = protocols["pasted"]["ssim"]
+        flat[f"{who}_pasted_ssim"] = protocols["pasted"].get("ssim")
     return flat
 
 
@@ -192,4 +194,4 @@ def scores_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patc
 def _cell(values: dict[str, float] | None) -> str:
     if values is None:
         return "–"
-    return f"{values['psnr']:.2f} dB" + (f", SSIM {values['ssim']:.3f}" if "ssim" in values else "")
+    return decibels(values["psnr"]) + (f", SSIM {values['ssim']:.3f}" if "ssim" in values else "")

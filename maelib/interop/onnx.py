@@ -60,7 +60,7 @@ def onnx_bytes(model: MaskedAutoencoder, precision: str = "fp32") -> bytes:
         side.dim_value = size
     if precision != "fp32":
         _store(graph, precision)
-    for key, value in (("maelib", json.dumps(asdict(c), sort_keys=True)), ("precision", precision)):
+    for key, value in (("maelib", json.dumps(asdict(c), sort_keys=True, allow_nan=False)), ("precision", precision)):
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(graph)

@@ -239,9 +239,9 @@ def _step_of(line: str) -> float:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What two nested descriptions disagree about, for people."""
+    """What two nested descriptions disagree about, for people; the name says nothing that the rest does not."""
     found = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted((old.keys() | new.keys()) - {"name"}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += _differences(a, b, f"{prefix}{key}.")

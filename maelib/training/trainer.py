@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..datasets.bands import EIGHT_BIT
 from ..hardware import DTYPES, choose_precision
 from ..model import MaskedAutoencoder
 from ..weights import FORMAT
@@ -42,7 +43,7 @@ class Trainer:
     model
         Its weights are where a new run begins; a resumed one takes those of its checkpoint.
     images
-        (n, H, W, C) uint8, an array or a memory map.
+        Packed pictures, or (n, H, W, C) uint8, an array or a memory map.
     folder
         Where the run is kept: `config.json`, `metrics.jsonl`, `checkpoints/`, `samples/`, events of TensorBoard.
     resume
@@ -89,6 +90,8 @@ class Trainer:
                 if resume and resume_from is not None and self.world.is_main:
                     self.announce(self.run.copy_earlier_run(Path(resume_from), description))
                 self.run.open(description, resume, overwrite)
+            if self.batches.left_out:
+                self.announce(self.batches.left_out)
             beginning = f"from the weights of {description['init']}" if "init" in description else "from scratch"
             with self.world.together():
                 self.announce(self._resume(beginning) if resume else beginning)
@@ -107,7 +110,12 @@ class Trainer:
     def _prepare(self, model: MaskedAutoencoder, images: np.ndarray) -> None:
         """All that a step needs, where the recipe and the pictures allow it."""
         config, shape = self.config, model.config
-        self.batches = Batches(images, config, shape.hw, math.prod(shape.grid), self.world, self.device)
+        self.batches = Batches(
+            images, config, shape.hw, math.prod(shape.grid), self.world, self.device, shape.pixel_mean
+        )
+        own: Any = getattr(model, "value_range", None) or EIGHT_BIT
+        if tuple(own[:3]) != self.batches.values:  # its weights are saved with it
+            model.value_range = self.batches.values  # type: ignore[assignment]
         self.total_steps = config.epochs * self.batches.steps_per_epoch
         self.warmup_steps = round(config.warmup_epochs * self.batches.steps_per_epoch)
         self.precision = choose_precision(config.precision, self.device)
@@ -207,7 +215,7 @@ class Trainer:
             last = index == c.accumulate - 1
             with nullcontext() if last or self.world.world_size == 1 else self._forward.no_sync():  # type: ignore[operator]
                 with self.autocast():
-                    loss = self._forward(images, masking).loss / c.accumulate
+                    loss = self._forward(images, masking).loss / (c.accumulate / self.batches.weight)
                 self.scaler.scale(loss).backward()
             loss_sum += loss.detach()
         self.scaler.unscale_(self.optimizer)

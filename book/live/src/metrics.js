@@ -1,6 +1,6 @@
 // PSNR and SSIM as scikit-image computes them, on pictures in [0, 1].
 
-const PERFECT = 100; // dB, for a picture without any error
+export const PERFECT = 100; // dB, for a picture without any error
 
 /** Peak signal-to-noise ratio in dB; `where` scores the pixels where it is 1. */
 export function psnr(original, other, where = null) {

@@ -2,7 +2,7 @@
 
 import { gaussian } from './baseline.js';
 import { hideByHand, hideByNoise, numVisible, seededNoise } from './mask.js';
-import { psnr, ssim } from './metrics.js';
+import { PERFECT, psnr, ssim } from './metrics.js';
 import { channelsLast, pixelMask } from './pixels.js';
 
 /** One byte a patch, 1 = hidden. */
@@ -96,8 +96,10 @@ export function scoresHtml(found, hidden, about) {
   );
 }
 
+const decibels = (psnr) => `${psnr.toFixed(2)} dB${psnr >= PERFECT ? ' (no error)' : ''}`;
+
 const cell = (values) =>
-  values ? `${values.psnr.toFixed(2)} dB${'ssim' in values ? `, SSIM ${values.ssim.toFixed(3)}` : ''}` : '–';
+  values ? `${decibels(values.psnr)}${'ssim' in values ? `, SSIM ${values.ssim.toFixed(3)}` : ''}` : '–';
 
 /** Rounded as Python does: a tie goes to the even number. */
 function wholeEven(x) {
