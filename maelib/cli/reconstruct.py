@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from ..strategies import STRATEGIES
-from .common import add_range, given_range, picture_file, ratio
+from .common import add_bands, add_range, given_bands, given_range, picture_file, ratio
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
   maelib reconstruct chelsea --mask-ratio 0.9 --out cat.png a shipped picture, nine tenths hidden
   maelib reconstruct photo.jpg --model runs/mine --strategy block --seed 7
+  maelib reconstruct scene.tif --model runs/scenes --bands 4 3 2    three of many bands, as red, green and blue
 """
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
     parser.add_argument("--seed", type=int, default=0, help="of the mask")
     add_range(parser, "the model's own if left out")
+    add_bands(parser)
     parser.add_argument("--out", type=picture_file, default=Path("reconstruction.png"), help="the picture to write")
 
 
@@ -33,10 +35,11 @@ def run(args: argparse.Namespace) -> None:
 
     named = not Path(args.picture).exists() and args.picture in samples()
     picture = sample_path(args.picture) if named else args.picture
-    values = given_range(args)
-    result = reconstruct(load(args.model), picture, args.mask_ratio, args.seed, args.strategy, values)
+    values, model = given_range(args), load(args.model)
+    bands = given_bands(args, model.config)
+    result = reconstruct(model, picture, args.mask_ratio, args.seed, args.strategy, values, bands)
     save_picture(result.panel(), args.out)
     for name, measured in result.scores().items():
         similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""
         print(f"{name}: PSNR {measured['psnr']:.2f} dB{similarity} ({measured['mask_ratio']:.0%} hidden)")
-    print(f"picture: {args.out}")
+    print(f"picture: {args.out}{f' ({result.look.words})' if result.look else ''}")
