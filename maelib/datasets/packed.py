@@ -125,7 +125,9 @@ def _map(folder: Path) -> PackedImages:
 def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, channels: int) -> None:
     """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock.
 
-    The file is written, not mapped: a full disk is then an error, in a map it would kill the process.
+    The file is written, not mapped: a full disk is then an error, in a map it would kill the process. What is never found half
+    is the folder: it is renamed once all in it is on the disk. So nothing here goes through `files.write_atomically`, which
+    takes a whole file from memory.
     """
     n = len(source.members)
     first = decode_one(source, 0, size, channels)  # all others must have its dtype
