@@ -4,7 +4,6 @@ Streamlit runs this file from the top whenever a visitor moves something. Pictur
 `maelib.explorers.state`, as in the notebooks.
 """
 
-import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from maelib.app.settings import Settings, open_model, panel_png, report, version_of
-from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
+from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, inline, plain, sentence
 from maelib.datasets import samples
 from maelib.drawing import bands_shown, heat, png
 from maelib.evaluation import Reconstruction
@@ -217,11 +216,6 @@ def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
     return views
 
 
-def inline(png: bytes) -> str:
-    """A picture as an address that holds it: the browser need not come back for it, which halves the time of a move."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
 def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, views: dict[str, np.ndarray]) -> None:
     """Buttons that make their file when they are pressed."""
     stem = f"reconstruction-{result.mask.sum()}-of-{result.mask.size}"
@@ -263,12 +257,6 @@ def keep_uploads_in_memory() -> None:
     from starlette.formparsers import MultiPartParser
 
     MultiPartParser.spool_max_size = int(explorer.MAX_BYTES * 2)
-
-
-def sentence(error: BaseException) -> str:
-    """The message of an error as one sentence."""
-    text = " ".join(str(error).split()) or "there is not enough memory for it"
-    return f"{text[0].upper()}{text[1:]}."
 
 
 main()
