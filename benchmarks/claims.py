@@ -118,15 +118,9 @@ def main() -> None:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for notebook, seed in tqdm([(notebook, seed) for notebook in chapters for seed in args.seeds], unit="run"):
         for found in claims_of(notebook, seed, args.untrained):
-            bounds = {name: found[name] for name in ("above", "below") if name in found}
-            row = {
-                "chapter": notebook.name[:2],
-                "claim": found["claim"],
-                **bounds,
-                "seeds": [],
-                "values": [],
-                "holds": 0,
-            }
+            row: dict[str, Any] = {"chapter": notebook.name[:2], "claim": found["claim"]}
+            row |= {name: found[name] for name in ("above", "below") if name in found}
+            row |= {"seeds": [], "values": [], "holds": 0}
             row = rows.setdefault((notebook.name, found["claim"]), row)
             row["seeds"].append(seed)
             row["values"].append(None if found["value"] is None else float(f"{found['value']:.4g}"))

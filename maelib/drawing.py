@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,6 +13,7 @@ from .files import write_atomically
 GAP = 2  # white pixels between pictures that stand side by side
 MARGIN = 12  # of a sheet with words
 DIM = 0.45  # what is not meant keeps this share of its brightness
+STRETCH = 0.02, 0.98  # the quantiles of a band that are shown black and white, where it is no photograph
 
 # Black, purple, red, orange, pale yellow: brightness grows all the way, for colour-blind eyes and for print.
 _STOPS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=float)
@@ -22,11 +23,66 @@ COLOURS = np.stack(
 COLOURS = np.rint(COLOURS).astype(np.uint8)  # (256, 3)
 
 
-def to_uint8(picture: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) in [0, 1] as (H, W, 3) uint8, rounded: the first three bands, of fewer the first in gray."""
-    pixels = np.rint(np.asarray(picture).clip(0, 1) * 255).astype(np.uint8)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2)
+class Look(NamedTuple):
+    """How values (H, W, C) in [0, 1] are shown; scores are of the values as they are.
+
+    `bands` counts from 1: three are red, green and blue, one is gray. `low` and `high` are the values of each that become
+    black and white; None where 0 and 1 do.
+    """
+
+    bands: tuple[int, ...]
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, picture: np.ndarray, bands: Sequence[int] = (), known: np.ndarray | None = None) -> "Look":
+        """The look of a picture (H, W, C), and of what is compared with it: each band stretched by its quantiles.
+
+        `known` (H, W) bool leaves the other pixels out of them. ValueError where there is no such band.
+        """
+        bands = bands_shown(picture.shape[2], bands)
+        pixels = picture[np.ones(picture.shape[:2], bool) if known is None or not known.any() else known]
+        low, high = np.quantile(pixels[:, np.array(bands) - 1], STRETCH, axis=0)
+        flat = 0.5 * (low == high)  # a band without contrast is shown gray
+        return cls(bands, low - flat, high + flat)
+
+    def unit(self, picture: np.ndarray) -> np.ndarray:
+        """The bands that are shown, (H, W, 3) or (H, W, 1), black 0 and white 1."""
+        chosen = picture[:, :, np.array(self.bands) - 1]
+        return chosen if self.low is None or self.high is None else (chosen - self.low) / (self.high - self.low)
+
+    @property
+    def words(self) -> str:
+        """What is shown, such as `bands 4, 3, 2 as red, green, blue, stretched from their 2 to their 98 % quantiles`."""
+        one, numbers = len(self.bands) == 1, ", ".join(map(str, self.bands))
+        text = f"band {numbers} as gray" if one else f"bands {numbers} as red, green, blue"
+        if self.low is None:
+            return text
+        each, (low, high) = "its" if one else "their", (100 * share for share in STRETCH)
+        return f"{text}, stretched from {each} {low:g} to {each} {high:g} % quantile{'' if one else 's'}"
+
+
+def bands_shown(channels: int, bands: Sequence[int] = ()) -> tuple[int, ...]:
+    """Which bands are shown, counted from 1: three as colours or one in gray; ValueError where they are not there.
+
+    If none are named, the first three, or the first of one or two.
+    """
+    bands = tuple(bands) or (tuple(range(1, 4)) if channels >= 3 else (1,))
+    if len(bands) not in (1, 3) or not all(1 <= band <= channels for band in bands):
+        raise ValueError(f"bands to show must be 1 or 3 of 1 to {channels}, got {' '.join(map(str, bands))}")
+    return bands
+
+
+def to_uint8(picture: np.ndarray, look: Look | None = None) -> np.ndarray:
+    """Values (H, W) or (H, W, C) as a picture (H, W, 3) uint8, rounded: by their look, else [0, 1] as black to white.
+
+    A picture that is uint8 already stays as it is.
+    """
+    pixels = np.asarray(picture).reshape(*picture.shape[:2], -1)
+    if pixels.dtype != np.uint8:
+        unit = (look or Look(bands_shown(pixels.shape[2]))).unit(pixels)
+        pixels = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return pixels if pixels.shape[2] == 3 else pixels[:, :, :1].repeat(3, axis=2)
 
 
 def heat(values: np.ndarray, limit: float) -> np.ndarray:
@@ -35,10 +91,10 @@ def heat(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A picture (H, W, C) in [0, 1] with slanted stripes in place of some of its pixels (H, W) bool."""
+    """A picture (H, W, 3) uint8 with slanted stripes in place of some of its pixels (H, W) bool."""
     row, column = np.indices(where.shape)
     width = max(1, len(where) // 64)
-    stripes = np.where((row + column) // width % 4 < 2, np.float32(0.25), np.float32(0.85))
+    stripes = np.where((row + column) // width % 4 < 2, np.uint8(64), np.uint8(217))
     return np.where(where[..., None], stripes[..., None], picture)
 
 
@@ -67,7 +123,7 @@ def enlarged(picture: np.ndarray, factor: int) -> np.ndarray:
 
 
 def at_least(picture: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) or (H, W, 1 | 3) in [0, 1] as (H', W', 3) uint8, enlarged until no side is below `side` pixels."""
+    """A picture of `to_uint8` as (H', W', 3) uint8, enlarged until no side is below `side` pixels."""
     return enlarged(to_uint8(picture), max(1, -(-side // min(picture.shape[:2]))))
 
 
@@ -95,11 +151,12 @@ def side_by_side(pictures: Sequence[np.ndarray], height: int = 256) -> np.ndarra
 
 
 def labelled_row(pictures: Sequence[np.ndarray], labels: Sequence[str], below: str, side: int = 320) -> Image.Image:
-    """Pictures in [0, 1] in a row, each enlarged under its label, and a line of text below."""
+    """Pictures of `to_uint8` in a row, each enlarged under its label, and lines of text below."""
     big = [at_least(picture, side) for picture in pictures]
     height, width, _ = big[0].shape
     font, small = ImageFont.load_default(size=22), ImageFont.load_default(size=18)
-    sheet = Image.new("RGB", (len(big) * (width + MARGIN) + MARGIN, height + 92), "white")
+    room = 92 + 26 * below.count("\n")
+    sheet = Image.new("RGB", (len(big) * (width + MARGIN) + MARGIN, height + room), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (label, picture) in enumerate(zip(labels, big, strict=True)):
         x = MARGIN + i * (width + MARGIN)
@@ -110,7 +167,7 @@ def labelled_row(pictures: Sequence[np.ndarray], labels: Sequence[str], below: s
 
 
 def contact_sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 96) -> Image.Image:
-    """Columns of pictures in [0, 1] beside one another, all of one size, each enlarged to at least `side` pixels."""
+    """Columns of pictures of `to_uint8` beside one another, all of one size, each enlarged to at least `side` pixels."""
     rows = [picture for row in zip(*columns, strict=True) for picture in row]
     return Image.fromarray(tile([at_least(picture, side) for picture in rows], len(columns), gap=4))
 

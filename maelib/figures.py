@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .drawing import Look, to_uint8
+
 # Okabe & Ito 2008
 PALETTE = {
     "blue": "#0072B2",
@@ -41,12 +43,26 @@ def plot(xlabel: str, ylabel: str, width: float = 7.0, height: float = 3.8) -> t
     return figure, axes
 
 
-def show_pictures(pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, side: float = 2.1) -> Figure:
-    """Pictures (H, W, C) or (H, W) in [0, 1] in a grid, each under its title, their pixels left square and sharp."""
+def show_pictures(
+    pictures: Sequence[np.ndarray],
+    titles: Sequence[str],
+    columns: int = 4,
+    side: float = 2.1,
+    bands: Sequence[int] = (),
+) -> Figure:
+    """Pictures (H, W, C) or (H, W) in [0, 1] in a grid, each under its title, their pixels left square and sharp.
+
+    Of other bands than gray or colour, and where `bands` are named (one or three, counted from 1), those are shown, all
+    stretched by the quantiles of the first picture, which a line below says.
+    """
     rows = -(-len(pictures) // columns)
     plt.rcParams.update(STYLE)
     size = (side * columns, (side + 0.45) * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    if bands or pictures[0].shape[2:] not in ((), (1,), (3,)):
+        look = Look.of(pictures[0], bands)
+        pictures = [to_uint8(picture, look) for picture in pictures]
+        figure.supxlabel(look.words, fontsize=9)
     for axes in grid.flat:
         axes.axis("off")
     for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):

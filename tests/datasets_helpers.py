@@ -5,6 +5,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import tifffile
+import torch
 from PIL import Image
 
 from maelib.datasets import PackedImages, load_dataset
@@ -77,4 +79,37 @@ def load(source: Path, cache: Path, split: str = "train", size: int | tuple[int,
 def packed_folder(cache: Path) -> Path:
     """The one folder of packed pictures in a cache."""
     (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    return folder
+
+
+def scene(bands: int, dtype: str = "uint16", seed: int = 0, height: int = 40, width: int = 56) -> np.ndarray:
+    """(H, W, bands) of random values over the whole range of a dtype."""
+    random = np.random.default_rng(seed)
+    if dtype == "float32":
+        return random.normal(1000, 5000, (height, width, bands)).astype(dtype)
+    limits = np.iinfo(dtype)
+    return random.integers(limits.min, limits.max, (height, width, bands), dtype=dtype, endpoint=True)
+
+
+def tiff(array: np.ndarray, planar: bool = False, **options) -> bytes:
+    """A TIFF of (H, W, bands), as tifffile writes it."""
+    file = io.BytesIO()
+    if array.shape[2] == 1:
+        array = array[:, :, 0]
+    elif planar:
+        options, array = {"planarconfig": "separate", **options}, array.transpose(2, 0, 1)
+    else:
+        options = {"planarconfig": "contig", **options}
+    tifffile.imwrite(file, array, **{"photometric": "minisblack", "metadata": None, **options})
+    return file.getvalue()
+
+
+def write_scenes(folder: Path, bands: int, dtype: str = "uint16", count: int = 40, high: int = 4000) -> Path:
+    """Smooth scenes with values from 100 to about `high`, as TIFF."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for k in range(count):
+        coarse = torch.from_numpy(random.uniform(100, high, (1, bands, 5, 7)).astype(np.float32))
+        smooth = torch.nn.functional.interpolate(coarse, (40, 56), mode="bilinear")[0].permute(1, 2, 0)
+        (folder / f"{k:02}.tif").write_bytes(tiff(smooth.numpy().astype(dtype)))
     return folder

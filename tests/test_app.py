@@ -47,8 +47,9 @@ def scores(app):
 
 def expected(**state):
     model = maelib.load(state.pop("model", explorer.EMBEDDED))
+    look = state.pop("look", None)
     result = explorer.reconstruction_of(model, explorer.DEFAULT | state)
-    return explorer.scores_html(explorer.scores(result), int(result.mask.sum()), result.mask.size)
+    return explorer.scores_html(explorer.scores(result), int(result.mask.sum()), result.mask.size, look)
 
 
 def png(size=(90, 60), seed=0):

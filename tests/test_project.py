@@ -180,7 +180,7 @@ def test_stored_notebooks_are_clean(path):
 def test_results_have_what_a_record_needs():
     for path in (ROOT / "data/results").glob("*.json"):
         record = json.loads(path.read_text())
-        assert record["kind"] in ("run", "benchmark", "probe", "latency", "published"), path
+        assert record["kind"] in ("run", "benchmark", "probe", "latency", "torture", "published"), path
         if record["kind"] == "run":
             needed = {
                 "name",

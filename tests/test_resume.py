@@ -1,5 +1,6 @@
 """A run that is killed at any moment and resumed ends as one that never was: the same bits, the same lines."""
 
+import json
 import os
 import random
 import signal
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from processes import finished, started
 
 from maelib.training.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import kills
 
 DRIVER = Path(__file__).with_name("training_driver.py")
 STEPS = 64  # 16 epochs of 4
@@ -121,3 +126,24 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
     torch.save({"step": Malicious()}, tmp_path / "step-00000001.pt")
     with pytest.raises(ValueError, match="cannot be read"):
         load_checkpoint(tmp_path / "step-00000001.pt")
+
+
+# -- the table of the book -------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_kills_is_complete_and_says_what_it_found():
+    table = json.loads((ROOT / "data/results/kills.json").read_text())["table"]
+    assert [row["configuration"] for row in table] == list(kills.CONFIGURATIONS)
+    for row in table:
+        assert row["kills"] == kills.KILLS
+        assert "(during-write)" in row["last_checkpoint_before_each"]
+        assert row["weights_identical"] is row["metrics_identical"] is True
+
+
+@pytest.mark.audit
+@pytest.mark.parametrize("name", ["bf16", "two processes"])
+def test_a_row_of_the_table(name, tmp_path):
+    row = kills.survive(name, tmp_path)
+    assert (row["kills"], row["weights_identical"], row["metrics_identical"]) == (kills.KILLS, True, True)
+    for file in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -1,13 +1,14 @@
-"""A small training run in a process of its own, which may kill itself with SIGKILL at a chosen place. Used by
-test_resume.py.
+"""A small training run in a process of its own, or in several, which may kill itself with SIGKILL at a chosen place.
+Used by test_resume.py and benchmarks/kills.py.
 
-    python training_driver.py FOLDER [PLACE [COUNT]]
+    python training_driver.py FOLDER [PLACE [COUNT [RECIPE]]]
 
 PLACE is `step` (before step COUNT), or a place in the COUNT-th checkpoint of this process: `before-write`,
 `during-write`, `after-write` (before the rename), `after-rename`; or `metrics` (half a line of metrics written, at line
-COUNT).
+COUNT). RECIPE is JSON of fields that differ.
 """
 
+import json
 import os
 import signal
 import sys
@@ -17,9 +18,13 @@ import numpy as np
 import torch
 
 from maelib import MAEConfig, MaskedAutoencoder, files
+from maelib.datasets import read_image, resize_crop_square, sample_path, samples
 from maelib.training import Stopped, TrainConfig, Trainer, checkpoint
+from maelib.training.distributed import init_distributed, shutdown_distributed
 
-folder, place, count = Path(sys.argv[1]), *[*sys.argv[2:], "", "0"][:2]
+given = sys.argv[1:] + ["", "0", "{}"][len(sys.argv) - 2 :]
+folder, place, count, recipe = Path(given[0]), *given[1:3], json.loads(given[3])
+world, device = init_distributed("cpu")
 remaining = int(count)
 
 
@@ -41,18 +46,11 @@ model = MaskedAutoencoder(
         image_size=32, patch_size=8, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2
     )
 )
-images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
-config = TrainConfig(
-    epochs=16,
-    batch_size=6,
-    accumulate=2,
-    base_lr=0.05,
-    log_every=3,
-    augment="crop",
-    checkpoint_minutes=0,
-    precision="auto",
-)
-trainer = Trainer(model, images, config, folder, resume=True)
+shipped = [np.asarray(resize_crop_square(read_image(sample_path(name)), 32)) for name in samples()]
+images = np.tile(shipped, (3, 1, 1, 1))[:24]
+usual = {"epochs": 16, "batch_size": 6, "accumulate": 2, "base_lr": 0.05, "log_every": 3, "augment": "crop"}
+config = TrainConfig(**{**usual, "checkpoint_minutes": 0, "precision": "auto", **recipe})
+trainer = Trainer(model, images, config, folder, resume=True, world=world, device=device)
 
 if place == "step":
     step = trainer.train_step
@@ -108,3 +106,4 @@ try:
     trainer.train()
 except Stopped:
     sys.exit(1)
+shutdown_distributed()

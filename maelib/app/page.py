@@ -4,7 +4,6 @@ Streamlit runs this file from the top whenever a visitor moves something. Pictur
 `maelib.explorers.state`, as in the notebooks.
 """
 
-import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,10 +12,11 @@ import numpy as np
 import streamlit as st
 
 from maelib.app.settings import Settings, open_model, panel_png, report, version_of
-from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
+from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, inline, plain, sentence
 from maelib.datasets import samples
-from maelib.drawing import heat, png
+from maelib.drawing import bands_shown, heat, png
 from maelib.evaluation import Reconstruction
+from maelib.evaluation.reconstruction import values_of
 from maelib.explorers import state as explorer
 from maelib.model import MaskedAutoencoder
 
@@ -58,6 +58,10 @@ def main() -> None:
         name, model = choose_model(settings)  # an upload is brought to the model's size
         with picture_slot:
             picture = choose_picture(settings, model)
+            bands = choose_bands(model)
+    if picture is None:  # a model of other bands or values than the shipped photographs
+        stage.info(plain(f"{explorer.takes(model.config, values_of(model))}: upload one."))
+        st.stop()
     view = st.session_state.get("view") or explorer.DEFAULT["view"]
     hand = set(st.session_state.get("hand_kept", []))
     state = picture | {
@@ -69,15 +73,16 @@ def main() -> None:
     }
     with stage:
         try:
-            result = worker().submit(explorer.reconstruction_of, model, state).result()
-            st.session_state.shown = state
+            result = worker().submit(explorer.reconstruction_of, model, state, bands).result()
+            st.session_state.shown = (model.config, state)
         except ValueError as error:
             st.warning(plain(sentence(error)))
-            state = st.session_state.get("shown", explorer.DEFAULT) | {"view": view}
-            result = worker().submit(explorer.reconstruction_of, model, state).result()
+            config, last = st.session_state.get("shown", (None, None))
+            state = (last if config == model.config else explorer.DEFAULT | picture) | {"view": view}
+            result = worker().submit(explorer.reconstruction_of, model, state, bands).result()
         views = show_pictures(result, view)
     scores = worker().submit(explorer.scores, result).result()
-    scores_slot.html(explorer.scores_html(scores, int(result.mask.sum()), result.mask.size))
+    scores_slot.html(explorer.scores_html(scores, int(result.mask.sum()), result.mask.size, result.look))
     offer_downloads(result, state, name, views)
     with st.expander("Error of each patch", icon=":material/grid_on:"):
         show_errors(result)
@@ -115,40 +120,64 @@ def choose_mask() -> None:
         st.button("New mask", on_click=lambda: ss.update(seed=((ss.seed or 0) + 1) % 1000), icon=":material/casino:")
 
 
-def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, str]:
-    """A shipped picture or an upload, as `sample` and `own` of a state; a bad upload changes nothing."""
-    ss = st.session_state
+def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, str] | None:
+    """A shipped picture or an upload, as `sample` and `own` of a state; a bad upload changes nothing.
+
+    None where the model takes no photographs and there is no upload that it takes.
+    """
+    ss, values = st.session_state, values_of(model)
+    takes = explorer.takes(model.config, values)
     upload = ss.get("upload")
     if upload is None:
         ss.pop("own", None)
-    elif (key := (upload.file_id, model.config)) != ss.get("own", {}).get("key"):
+    elif (key := (upload.file_id, model.config, values)) != ss.get("own", {}).get("key"):
         arrived = upload.file_id != ss.get("own", {}).get("key", (None,))[0]
-        own: dict[str, Any] = {"key": key}
+        own: dict[str, Any] = {"key": key}  # `made` is the `own` of a state, else there is a complaint
         try:
             limits = int(settings.max_megapixels * 1e6), int(settings.max_mb * 1e6)
-            job = worker().submit(explorer.own_picture, upload.getvalue(), model.config, *limits)
-            own["png"] = job.result()
+            job = worker().submit(explorer.own_picture, upload.getvalue(), model.config, *limits, values)
+            own["made"] = job.result()
         except (ValueError, MemoryError) as error:
             own["complaint"] = sentence(error)
         ss.own = own
-        if arrived and "png" in own:
+        if arrived and "made" in own:
             ss.sample = None
     own = ss.get("own", {})
-    if ss.get("sample") is None and "png" not in own:
+    if ss.get("sample") is None and "made" not in own:
         ss.sample = ss.get("sample_kept", explorer.DEFAULT["sample"])
-    names = list(samples())
-    sample = st.pills("Picture", names, format_func=lambda name: name.replace("_", " "), key="sample")
-    ss.sample_kept = sample or ss.get("sample_kept")
+    sample = None
+    if not takes:
+        names = list(samples())
+        sample = st.pills("Picture", names, format_func=lambda name: name.replace("_", " "), key="sample")
+        ss.sample_kept = sample or ss.get("sample_kept")
     st.file_uploader(
-        "Or a picture of your own",
+        "A picture of your own" if takes else "Or a picture of your own",
         key="upload",
         max_upload_size=max(1, int(settings.max_mb)),
         help=f"Up to {settings.max_mb:g} MB and {settings.max_megapixels:g} million pixels. It stays in the server's "
         "memory while this page is open, and is never written to a disk.",
     )
     if "complaint" in own:
-        st.error(plain(f"{own['complaint']} The picture before it stays."))
-    return {"sample": sample, "own": ""} if sample else {"sample": "own", "own": own["png"]}
+        st.error(plain(own["complaint"] if takes else f"{own['complaint']} The picture before it stays."))
+    if sample:
+        return {"sample": sample, "own": ""}
+    return {"sample": "own", "own": own["made"]} if "made" in own else None
+
+
+def choose_bands(model: MaskedAutoencoder) -> tuple[int, ...]:
+    """Which bands are shown, where there are more than a photograph has; the first three unless others are chosen."""
+    channels = model.config.channels
+    if channels <= 3:
+        return ()
+    every, first = range(1, channels + 1), bands_shown(channels)
+    chosen = st.multiselect(
+        "Bands shown as red, green and blue", every, first, key=f"bands{channels}", max_selections=3
+    )
+    try:
+        return bands_shown(channels, chosen)
+    except ValueError as error:
+        st.warning(plain(sentence(error)))
+        return first
 
 
 def choose_model(settings: Settings) -> tuple[str, MaskedAutoencoder]:
@@ -185,11 +214,6 @@ def show_pictures(result: Reconstruction, view: str) -> dict[str, np.ndarray]:
             alt = f"{CAPTIONS[name]}; {result.mask.sum()} of {result.mask.size} patches are hidden"
             st.image(inline(png(views[name])), CAPTIONS[name], width="stretch", alt=alt)
     return views
-
-
-def inline(png: bytes) -> str:
-    """A picture as an address that holds it: the browser need not come back for it, which halves the time of a move."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def offer_downloads(result: Reconstruction, state: dict[str, Any], model: str, views: dict[str, np.ndarray]) -> None:
@@ -233,12 +257,6 @@ def keep_uploads_in_memory() -> None:
     from starlette.formparsers import MultiPartParser
 
     MultiPartParser.spool_max_size = int(explorer.MAX_BYTES * 2)
-
-
-def sentence(error: BaseException) -> str:
-    """The message of an error as one sentence."""
-    text = " ".join(str(error).split()) or "there is not enough memory for it"
-    return f"{text[0].upper()}{text[1:]}."
 
 
 main()

@@ -85,10 +85,7 @@ def open_model(name: str) -> MaskedAutoencoder:
     path = weights_file(name)
     if path and path.is_file() and path.stat().st_size > MAX_MODEL_BYTES:
         raise ValueError(f"{name} has {path.stat().st_size / 1e9:.1f} GB, more than {MAX_MODEL_BYTES / 1e9:.0f} GB")
-    model = load(name)
-    if model.config.channels not in (1, 3):
-        raise ValueError(f"{name} takes pictures of {model.config.channels} channels, the application has 1 or 3")
-    return model
+    return load(name)
 
 
 def panel_png(reconstruction: Reconstruction) -> bytes:
@@ -107,6 +104,7 @@ def report(reconstruction: Reconstruction, state: dict[str, Any], model: str) ->
             "maelib": __version__,
             "model": Path(model).name,
             "picture": state["sample"],
+            "shown": reconstruction.look.words if reconstruction.look else "as it is",
             "strategy": state["strategy"],
             "seed": None if by_hand else state["seed"],
             "mask_ratio_chosen": None if by_hand else state["ratio"] / 100,

@@ -111,6 +111,24 @@ def given_range(args: argparse.Namespace) -> Any:
         raise UsageError(f"--range: {error}") from error
 
 
+def add_bands(parser: argparse.ArgumentParser) -> None:
+    """The option that says which bands pictures show."""
+    text = (
+        "which bands pictures show as red, green and blue, or one as gray, such as 4 3 2; 1 2 3 if left out, 1 of two"
+    )
+    parser.add_argument("--bands", type=positive, nargs="+", default=[], metavar="BAND", help=text)
+
+
+def given_bands(args: argparse.Namespace, config: MAEConfig) -> tuple[int, ...]:
+    """What --bands says, () where it is left out; UsageError for bands that the model does not have."""
+    from ..drawing import bands_shown
+
+    try:
+        return bands_shown(config.channels, args.bands) if args.bands else ()
+    except ValueError as error:
+        raise UsageError(f"--bands: {error}") from error
+
+
 def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: Any = None) -> Any:
     """The data set that the options of `add_data` name, for a model: with its bands, at --size, else at its own size.
 
@@ -152,6 +170,14 @@ def say_range(packed: Any) -> None:
         by_picture = [int(one.sum()) for one in packed.missing]
         share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
         say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} pictures")
+
+
+def how_shown(packed: Any, bands: tuple[int, ...]) -> str:
+    """How the pictures of a data set are shown, in brackets behind a name; "" for photographs, which are shown as they are."""
+    from ..evaluation.reconstruction import look_of
+
+    look = look_of(packed.images[0], packed.values, bands)
+    return f" ({look.words})" if look else ""
 
 
 def error_line(error: BaseException) -> str:

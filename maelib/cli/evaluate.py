@@ -6,8 +6,11 @@ from pathlib import Path
 
 from .common import (
     UsageError,
+    add_bands,
     add_data,
     device,
+    given_bands,
+    how_shown,
     load_data,
     picture_file,
     positive,
@@ -61,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PNG",
         help="draw ten typical pictures and the five worst there",
     )
+    add_bands(parser)
     parser.add_argument(
         "--before",
         type=Path,
@@ -85,6 +89,8 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--sheet chooses pictures by their masked PSNR: add masked to --protocols {' '.join(args.protocols)}"
         )
+    if args.bands and not args.sheet:
+        raise UsageError("--bands says what --sheet shows: add --sheet PNG")
     folder = Path(args.model)
     record = {"model": args.model, "data": args.data}
     if args.before and not (args.json and folder.is_dir()):
@@ -94,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
     model = load(args.model, init_distributed(args.device)[1])
     c = model.config
     args.nodata = nodata_of(model) if args.nodata is None else args.nodata
+    bands = given_bands(args, c)
     packed = load_data(args, args.split, c, values_of(model) or EIGHT_BIT)
     if args.range:
         model.value_range = packed.values
@@ -107,8 +114,9 @@ def run(args: argparse.Namespace) -> None:
     print_scores({"model": metrics, **baselines})
     if args.sheet:
         psnr = scores["masked"][:, 0]
-        save_picture(example_sheet(model, packed, psnr, mask_ratio=args.mask_ratio, seed=args.seed), args.sheet)
-        print(f"ten typical pictures and the five worst: {args.sheet}")
+        sheet = example_sheet(model, packed, psnr, mask_ratio=args.mask_ratio, seed=args.seed, bands=bands)
+        save_picture(sheet, args.sheet)
+        print(f"ten typical pictures and the five worst: {args.sheet}{how_shown(packed, bands)}")
     if args.json:
         record |= {"metrics": metrics, "baselines": baselines}
         write_atomically(args.json, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())

@@ -16,7 +16,7 @@ from ..training import Stopped, TimeLimitReached, Trainer
 from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
 from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
 from ..training.interrupts import say
-from .common import UsageError, add_data, device, load_data, print_scores, say_range
+from .common import UsageError, add_bands, add_data, device, given_bands, how_shown, load_data, print_scores, say_range
 
 HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -90,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="remove the run that is in --out, once the first step of this one is done",
     )
     parser.add_argument("--device", type=device, default=None, help="cpu, cuda; chosen by what is there")
+    add_bands(parser)
     preset = parser.add_mutually_exclusive_group()
     preset.add_argument(
         "--preset-minute",
@@ -140,6 +141,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
                 raise ValueError(f"no model {args.model!r}; there are: {', '.join(PRESETS)}")
             initial = None if args.init is None else load(args.init)
             shape = initial.config if initial else replace(PRESETS[args.model], **overrides)
+            bands = given_bands(args, shape)
             if args.resume_from and args.resume != "auto":
                 raise ValueError(f"--resume-from {args.resume_from} needs --resume auto")
             if args.overwrite and args.resume == "auto":
@@ -162,6 +164,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         say_range(train)
         if val.note:
             say(val.note)
+        if shown := how_shown(val, bands):
+            say(f"samples of the run are pictures for the eye{shown}")
     images = train.images
     if args.data == "samples":  # ten pictures are an epoch too short to be one
         images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
@@ -179,7 +183,11 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         model, replace(train, images=images), recipe, args.out,
         resume=args.resume == "auto", overwrite=args.overwrite, world=world, device=device,
         sample=(lambda model: contact_sheet([
-            reconstruct(model, image, recipe.mask_ratio, seed=i, values=val.values, nodata=FOUND).stages
+            list(
+                reconstruct(
+                    model, image, recipe.mask_ratio, seed=i, values=val.values, bands=bands, nodata=FOUND
+                ).shown.values()
+            )
             for i, image in enumerate(fixed)
         ])) if fixed else None,
         about=about,
@@ -194,7 +202,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     if world.is_main:
         say(f"weights: {path}")
         if not args.no_final_evaluation:
-            _finish(trainer.model, val, args.out, recipe)
+            _finish(trainer.model, val, args.out, recipe, bands)
 
 
 def _named(preset: str, shape: MAEConfig) -> str:
@@ -204,7 +212,7 @@ def _named(preset: str, shape: MAEConfig) -> str:
     return preset + (f" with {', '.join(changed)}" if changed else "")
 
 
-def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) -> None:
+def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, bands: tuple[int, ...]) -> None:
     """A first look at a trained model: a picture and its scores on a few hundred pictures."""
     from ..drawing import save_picture
     from ..evaluation import evaluate, evaluate_baselines, reconstruct
@@ -216,7 +224,8 @@ def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig) 
     if not usable or usable[0] >= n:
         say(f"no scores: too few patches of the first {n} pictures of {val.name} are known")
         return
-    save_picture(reconstruct(model, val.picture(usable[0]), ratio, values=val.values, nodata=FOUND).panel(), picture)
+    first = reconstruct(model, val.picture(usable[0]), ratio, values=val.values, bands=bands, nodata=FOUND)
+    save_picture(first.panel(), picture)
     scores = {"model": evaluate(model, val, ("pasted", "masked"), n=n, mask_ratio=ratio)}
     scores |= evaluate_baselines(val, c.hw, c.patch_size, fills=("visible_mean", "gaussian"), n=n, mask_ratio=ratio)
     print_scores(scores)

@@ -17,6 +17,7 @@ QUANTILES = 0.001, 0.999  # of a data set's values: those beyond move nothing
 # The dtypes that are kept, and what other real ones become.
 KEPT = {"bool": "uint8", "uint8": "uint8", "int8": "int16", "uint16": "uint16", "int16": "int16"}
 UNCHANGED = ("L", "LA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "F")  # modes in which Pillow keeps a TIFF's values
+REMEDY = "pip install 'maelib[data]' brings a reader for it"
 UPRIGHT = {  # what the orientation tag of a TIFF says has been done to it, undone
     2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
     6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a),
@@ -162,7 +163,7 @@ def _of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[n
         if tiff and (found := _of_tiff(content, name, max_pixels)) is not None:
             return found
         if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\2", b"\x10\4", b"\x10\6"):
-            raise ImageError(f"{name} is a PNG of 16 bits in colour, of which only 8 can be read: save it as TIFF")
+            return *_of_deep_png(content, name, max_pixels), None
     return decode(content, name, lambda picture: _of_pillow(picture, name, channels, max_pixels)), False, None
 
 
@@ -175,6 +176,21 @@ def _of_pillow(picture: Image.Image, name: str, channels: int, max_pixels: int) 
         older = mode == "I" and file_format in ("PNG", "PPM")  # how Pillow may hold 16 bits
         return array.astype(np.uint16) if older else array
     return np.asarray(to_rgb(picture, name, max_pixels))
+
+
+def _of_deep_png(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarray, bool]:
+    """A PNG of more than one band of 16 bits, of which Pillow keeps eight."""
+    try:
+        import imagecodecs
+    except ImportError:
+        raise ImageError(f"{name} is a PNG of 16 bits in colour: {REMEDY}, or save it as TIFF") from None
+
+    def convert(picture: Image.Image) -> tuple[np.ndarray, bool]:  # of which only the head is read
+        check_size(picture.size, name, max_pixels)
+        array = imagecodecs.png_decode(content.getvalue())
+        return UPRIGHT.get(picture.getexif().get(274, 1), np.asarray)(array), array.shape[2] in (2, 4)
+
+    return decode(content, name, convert)
 
 
 def _of_numpy(content: io.BytesIO, name: str) -> np.ndarray:
@@ -210,8 +226,8 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
             try:
                 arrays = [page.asarray(maxworkers=1) for page in pages]
                 bands = [array.transpose(1, 2, 0) if first.axes == "SYX" else np.atleast_3d(array) for array in arrays]
-            except (ValueError, NotImplementedError) as error:
-                if "imagecodecs" not in str(error):
+            except (ValueError, NotImplementedError, ImportError) as error:
+                if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                     raise
                 bands = [_by_pillow(content, pages, name)]
             turn = UPRIGHT.get(int(first.tags.valueof(274, 1)), np.asarray)
@@ -237,13 +253,16 @@ def _by_pillow(content: io.BytesIO, pages: Any, name: str) -> np.ndarray:
     """A page (H, W, C) whose compression tifffile leaves to imagecodecs, where Pillow reads the same values."""
     page = pages[0]
     content.seek(0)
-    with suppress(Exception):  # whatever Pillow says: the remedy is the same
-        picture = Image.open(content)
-        array = np.atleast_3d(np.asarray(picture))
-        known = picture.mode in UNCHANGED and 1 not in page.extrasamples and len(pages) == 1
-        if known and array.dtype.newbyteorder("=") == page.dtype and array.shape[2] == page.samplesperpixel:
-            return array
-    raise ImageError(f"{name} is compressed as {page.compression.name}: install imagecodecs, or save it as deflate")
+    if len(pages) == 1 and page.samplesperpixel <= 4 and 1 not in page.extrasamples:  # of more, Pillow complains aloud
+        with suppress(Exception):  # whatever Pillow says: the remedy is the same
+            picture = Image.open(content)
+            array = np.atleast_3d(np.asarray(picture))
+            same = array.dtype.newbyteorder("=") == page.dtype and array.shape[2] == page.samplesperpixel
+            if same and picture.mode in UNCHANGED:
+                return array
+    predictor = f" with the predictor {page.predictor.name}" if page.predictor > 1 else ""
+    kind = f"{page.compression.name} of {page.bitspersample} bits{predictor}"
+    raise ImageError(f"{name} is stored as {kind}: {REMEDY}, or save it as plain deflate of 8, 16 or 32 bits")
 
 
 def _shaped(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:

@@ -161,7 +161,9 @@ def _map(folder: Path) -> PackedImages:
 class _Rows:
     """An array of n rows that is written into a file in any order; the file begins with the first row, zeros are the rest.
 
-    It is written, not mapped: a full disk is then an error, in a map it would kill the process.
+    It is written, not mapped: a full disk is then an error, in a map it would kill the process. What is never found half
+    is the folder: it is renamed once all in it is on the disk. So nothing here goes through `files.write_atomically`, which
+    takes a whole file from memory.
     """
 
     def __init__(self, path: Path, n: int):

@@ -1,7 +1,7 @@
 """A picture, most of it hidden, and what the model makes of the rest."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..config import MAEConfig
 from ..datasets import ImageError, PackedImages, Values, read_bands, read_image
 from ..datasets.bands import EIGHT_BIT, resize_bands
 from ..datasets.missing import Nodata, fill_missing, masked, missing_of, missing_patches, said_too_few, too_few_known
-from ..drawing import hatched, labelled_row, labelled_sheets
+from ..drawing import Look, bands_shown, hatched, labelled_row, labelled_sheets, to_uint8
 from ..masking import Masking
 from ..model import MaskedAutoencoder
 from ..renamed import names_the_new
@@ -35,7 +35,8 @@ class Reconstruction:
     `original`, `masked`, `raw` (what the model predicts for every patch) and `pasted` (predicted only where it was
     hidden) are (H, W, C) float32 in [0, 1]; `mask` is (rows, columns) bool, True = hidden. `oracle`, for models that
     have the protocol `article`, is pasted with the true statistics of each patch. `missing`, (rows, columns) bool or
-    None, marks patches with pixels that nobody knows: hidden, and not scored.
+    None, marks patches with pixels that nobody knows: hidden, and not scored. `look` says how it is shown; None is as a
+    photograph.
     """
 
     original: np.ndarray
@@ -43,6 +44,7 @@ class Reconstruction:
     mask: np.ndarray
     oracle: np.ndarray | None = None
     missing: np.ndarray | None = None
+    look: Look | None = None
 
     def pixels(self, patches: np.ndarray) -> np.ndarray:
         """A map of patches (rows, columns) as one of pixels (H, W)."""
@@ -71,9 +73,19 @@ class Reconstruction:
 
     @property
     def stages(self) -> list[np.ndarray]:
-        """Original, masked, raw and pasted, hatched where nobody knows what was there."""
-        four = [self.original, self.masked, self.raw, self.pasted]
-        return four if self.known is None else [hatched(picture, ~self.known) for picture in four]
+        """Original, masked, raw and pasted."""
+        return [self.original, self.masked, self.raw, self.pasted]
+
+    @property
+    def shown(self) -> dict[str, np.ndarray]:
+        """The four of `stages` by name as pictures for the eye, (H, W, 3) uint8, all by the look of the original, hatched where
+        nobody knows what was there."""
+        names = ("original", "masked", "raw", "pasted")
+        pictures = {name: to_uint8(getattr(self, name), self.look) for name in names}
+        pictures["masked"][self.hidden] = round(255 * GRAY)  # whatever the look
+        if self.known is None:
+            return pictures
+        return {name: hatched(picture, ~self.known) for name, picture in pictures.items()}
 
     def patch_mse(self) -> np.ndarray:
         """Mean squared error of each patch as predicted: (rows, columns)."""
@@ -117,7 +129,10 @@ class Reconstruction:
         if self.missing is not None:
             captions.append(f"hatched: {self.missing.mean():.0%} not known")
         labels = ["original", f"masked, {self.mask.mean():.0%} hidden", "raw prediction", "pasted"]
-        return labelled_row(self.stages, labels, "PSNR by protocol   " + "     ".join(captions))
+        below = "PSNR by protocol   " + "     ".join(captions)
+        if self.look:
+            below += f"\nShown: {self.look.words}"
+        return labelled_row(list(self.shown.values()), labels, below)
 
     def __getattr__(self, name: str) -> Any:
         if name == "metrics":
@@ -134,6 +149,7 @@ def reconstruct(
     seed: int = 0,
     strategy: str = "random",
     values: Values | None = None,
+    bands: Sequence[int] = (),
     nodata: Nodata | None = None,
 ) -> Reconstruction:
     """Hide patches of a picture and let the model predict them.
@@ -150,6 +166,9 @@ def reconstruct(
     values
         Which values become 0 and 1; by default those of the model's own data, where it was loaded. Of 8-bit pictures these are
         0 and 255; arrays of floating point then lie in [0, 1].
+    bands
+        Which bands are shown as red, green and blue, or one as gray, counted from 1. If left out, the first three, or the
+        first of one or two.
     nodata
         The value that means "not known"; by default that of the model's own data, else the file's own (GDAL_NODATA).
 
@@ -159,10 +178,10 @@ def reconstruct(
         Not a picture, of another number of bands than the model takes, or of another dtype than its values; or without a
         pixel that is known.
     ValueError
-        A masking, ratio, seed or strategy that cannot be, or a ratio for which too few patches are known.
+        A masking, ratio, seed, strategy or bands that cannot be, or a ratio for which too few patches are known.
     """
-    c = model.config
-    picture = picture_for(image, c, values or values_of(model), nodata_of(model) if nodata is None else nodata)
+    c, values = model.config, values or values_of(model)
+    picture = picture_for(image, c, values, nodata_of(model) if nodata is None else nodata)
     pixels = torch.from_numpy(np.ma.getdata(picture)).permute(2, 0, 1)[None].to(model.pixel_mean.device)
     lost = None
     if (holes := missing_of(picture)) is not None:
@@ -180,16 +199,32 @@ def reconstruct(
     hidden = mask[0].reshape(c.grid).cpu().numpy()
     missing = None if masking.missing is None else masking.missing[0].reshape(c.grid).cpu().numpy()
     result = Reconstruction(_array(pixels), _array(raw), hidden, missing=missing)
+    known = None if missing is None else ~result.pixels(missing)
+    result = replace(result, look=look_of(result.original, values, bands, known))
     if not has_article_protocol(c):
         return result
     with_oracle, _ = model.reconstruct(pixels, masking, oracle=True)
     pasted = np.where(result.hidden[..., None], _array(with_oracle), result.original)
-    return Reconstruction(result.original, result.raw, result.mask, pasted, missing)
+    return replace(result, oracle=pasted)
 
 
 def has_article_protocol(config: MAEConfig) -> bool:
     """Whether the protocol `article` applies: a model at 224 pixels with normalised targets."""
     return config.normalize_targets and config.hw == (224, 224)
+
+
+def look_of(
+    picture: np.ndarray, values: Values | None, bands: Sequence[int] = (), known: np.ndarray | None = None
+) -> Look | None:
+    """How a picture (H, W, C) is shown: a photograph, of 8 bits and of one or three bands, is not stretched."""
+    if photographs(picture.shape[2], values):
+        return Look(bands_shown(picture.shape[2], bands)) if bands else None
+    return Look.of(picture, bands, known)
+
+
+def photographs(channels: int, values: Values | None) -> bool:
+    """Whether pictures are 8-bit gray or colour, which every screen shows as they are."""
+    return channels in (1, 3) and (values is None or values in (EIGHT_BIT, EIGHT_BIT._replace(dtype=None)))
 
 
 def values_of(model: MaskedAutoencoder) -> Values | None:
@@ -278,8 +313,9 @@ def example_sheet(
     seed: int = 0,
     typical: int = 10,
     worst: int = 5,
+    bands: Sequence[int] = (),
 ) -> Image.Image:
-    """Ten typical pictures and the five worst, each hidden as when it was scored.
+    """Ten typical pictures and the five worst, each hidden as when it was scored; `bands` as in `reconstruct`.
 
     `psnr` (n,), in dB, is that of `score_pictures` under `masked`, with the same data, mask_ratio and seed.
     """
@@ -287,7 +323,8 @@ def example_sheet(
 
     def stages(i: int) -> list[np.ndarray]:
         masking = seeded(c.grid, mask_ratio, seed, first=i, missing=lost_patches(packed, [i], c.hw, c.patch_size))
-        return reconstruct(model, packed.picture(i), masking, values=packed.values, nodata=FOUND).stages
+        found = reconstruct(model, packed.picture(i), masking, values=packed.values, bands=bands, nodata=FOUND)
+        return list(found.shown.values())
 
     chosen = typical_and_worst(psnr, typical, worst)
     titles = (

@@ -1,12 +1,17 @@
 """ReconstructionExplorer: hide what you like of a picture, and see what the model makes of the rest (chapters 00 and 09)."""
 
 import base64
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
 
 from ..datasets import ImageError, samples
-from ..drawing import png
+from ..drawing import bands_shown, png
+from ..evaluation.reconstruction import values_of
+from ..loading import load
+from ..model import MaskedAutoencoder
 from .base import Explorer, Rendered, buttons, described, row, slider
 from .state import (
     DEFAULT,
@@ -21,6 +26,7 @@ from .state import (
     reconstruction_of,
     scores,
     scores_html,
+    takes,
     thumbnail,
     views,
 )
@@ -30,19 +36,50 @@ ENLARGE = 4  # of the picture that is saved
 
 
 class ReconstructionExplorer(Explorer):
-    """Picture, ratio, strategy, seed or a mask by hand; views, scores with their protocols, own pictures, saving."""
+    """Picture, ratio, strategy, seed or a mask by hand; views, scores with their protocols, own pictures, saving.
+
+    Parameters
+    ----------
+    model
+        A model, or what `maelib.load` takes; the embedded one if left out.
+    picture
+        The file to begin with; needed where the model takes no photographs, but other bands or values.
+    bands
+        Which bands are shown, as in `maelib.reconstruct`.
+
+    Raises
+    ------
+    ValueError
+        A model or a picture that cannot be read, a picture that the model does not take, or none; bands that it does not have.
+    """
 
     name = "reconstruction"
     plain_height = 390
 
-    def __init__(self) -> None:
-        self.own = ""  # the reader's picture, as `own_picture` makes it
-        self.model = embedded_model()
+    def __init__(
+        self,
+        model: MaskedAutoencoder | str | Path | None = None,
+        picture: str | Path | None = None,
+        bands: Sequence[int] = (),
+    ) -> None:
+        if model is not None and not isinstance(model, MaskedAutoencoder):
+            model = load(model)
+        self.model = model or embedded_model()
+        self.bands = bands and bands_shown(self.model.config.channels, bands)
+        self.takes = takes(self.model.config, values_of(self.model))
+        if self.takes and picture is None:
+            raise ValueError(f"{self.takes}: give picture=PATH of one, no shipped picture is")
+        # the reader's picture, as `own_picture` makes it
+        self.own = self._own(Path(picture).read_bytes()) if picture is not None else ""
         super().__init__()
+
+    def _own(self, content: bytes) -> str:
+        return own_picture(content, self.model.config, values=values_of(self.model))
 
     def build_controls(self) -> dict[str, Any]:
         start = DEFAULT
-        sample = buttons("picture", [(n.replace("_", " "), n) for n in samples()], start["sample"], "shipped pictures")
+        names = [] if self.takes else [(n.replace("_", " "), n) for n in samples()]
+        sample = buttons("picture", names, None if self.own else start["sample"], "shipped pictures")
         ratio = slider("hidden %", start["ratio"], 0, RATIO_MAX, about="per cent of the patches that is hidden")
         controls = {
             "sample": sample,
@@ -55,7 +92,8 @@ class ReconstructionExplorer(Explorer):
         self.link = W.jslink((self.play, "value"), (ratio, "value"))
         self.renew = described(W.Button(description="new mask", icon="random"), "draw another mask")
         self.clear = described(W.Button(description="clear", icon="eraser"), "show every square of the mask by hand")
-        self.upload = described(W.FileUpload(accept="image/*", description="your picture"), "open a picture of yours")
+        accept = ".tif,.tiff,.npy,.npz,.png" if self.takes else "image/*"
+        self.upload = described(W.FileUpload(accept=accept, description="your picture"), "open a picture of yours")
         self.save = W.HTML()
         self.cells = _cells()
         size = f"repeat({HAND}, 1.8rem)"
@@ -120,9 +158,9 @@ class ReconstructionExplorer(Explorer):
         return [DEFAULT, *(DEFAULT | {"ratio": ratio} for ratio in range(0, RATIO_MAX + 1, 5))]
 
     def render(self, state: dict[str, Any]) -> Rendered:
-        r = reconstruction_of(self.model, state)
+        r = reconstruction_of(self.model, state, self.bands)
         found = scores(r)
-        text = scores_html(found, int(r.mask.sum()), r.mask.size)
+        text = scores_html(found, int(r.mask.sum()), r.mask.size, r.look)
         return Rendered({"picture": views(r)[state["view"]]}, flat_scores(found, r.mask), text)
 
     def shown(self, rendered: Rendered) -> None:
@@ -167,7 +205,7 @@ class ReconstructionExplorer(Explorer):
         content = (next(iter(files.values())) if isinstance(files, dict) else files[0])["content"]
         self._forget_upload()
         try:
-            self.own = own_picture(content, self.model.config)
+            self.own = self._own(content)
         except ImageError as error:
             self.say(str(error))
             return

@@ -3,7 +3,7 @@
 The explorer and the web application both call these functions. A state is flat and goes through JSON:
 
 - `sample`: the name of a shipped picture, or "own";
-- `own`: the reader's picture at the model's size, a PNG in base64, or "";
+- `own`: the reader's picture at the model's size, a PNG in base64, an array of numpy where it is no photograph, or "";
 - `ratio`: per cent of the patches that is hidden; `strategy`; `seed`;
 - `hand`: with the strategy "hand", 8 x 8 cells row by row, "1" for hidden;
 - `view`: which picture is shown.
@@ -11,6 +11,8 @@ The explorer and the web application both call these functions. A state is flat 
 
 import base64
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +21,12 @@ import torch
 from PIL import Image
 
 from ..config import MAEConfig
-from ..datasets import ImageError, read_image, resize_crop_square, sample_path, samples
-from ..drawing import heat, png, tile, to_uint8
+from ..datasets import ImageError, Values, read_bands, read_image, resize_crop_square, sample_path, samples
+from ..datasets.bands import EIGHT_BIT, resize_bands
+from ..drawing import Look, heat, png, tile, to_uint8
 from ..evaluation import FILLS, Reconstruction, reconstruct
 from ..evaluation.metrics import decibels
-from ..evaluation.reconstruction import picture_for
+from ..evaluation.reconstruction import photographs, picture_for, values_of
 from ..loading import load
 from ..masking import Masking
 from ..model import MaskedAutoencoder
@@ -73,34 +76,54 @@ def check(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def takes(config: MAEConfig, values: Values | None) -> str:
+    """What pictures a model takes, in words for who has another one; "" where any photograph will do."""
+    if photographs(config.channels, values):
+        return ""
+    kind = (values or EIGHT_BIT).dtype or "any"
+    many = "1 band" if config.channels == 1 else f"{config.channels} bands"
+    return f"This model takes pictures of {many} of {kind} values, as TIFF or .npy"
+
+
 def own_picture(
-    content: bytes | memoryview, config: MAEConfig, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+    content: bytes | memoryview,
+    config: MAEConfig,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    values: Values | None = None,
 ) -> str:
-    """The reader's file as the `own` of a state: a PNG at the model's size in base64.
+    """The reader's file as the `own` of a state, for a model whose data has these values: at its size, in base64.
 
     Raises
     ------
     ImageError
-        Empty, not a picture, damaged, truncated, or too large, in one sentence.
+        Empty, not a picture, damaged, truncated, too large, or of other bands or values, in one sentence.
     """
     if len(content) > max_bytes:
         raise ImageError(
             f"the upload has {len(content) / 1e6:.1f} MB, more than {max_bytes / 1e6:.1f} MB: make it smaller first"
         )
-    pixels = picture_for(read_image(bytes(content), max_pixels), config)
-    return base64.b64encode(png(to_uint8(pixels))).decode()
+    if photographs(config.channels, values):
+        made = png(to_uint8(picture_for(read_image(bytes(content), max_pixels), config)))
+    else:
+        array = read_bands(bytes(content), config.channels, max_pixels=max_pixels)
+        (values or EIGHT_BIT).check(array.dtype, "the upload")
+        file = io.BytesIO()
+        np.save(file, resize_bands(array, config.hw))
+        made = file.getvalue()
+    return base64.b64encode(made).decode()
 
 
-def pixels_of(state: dict[str, Any], config: MAEConfig) -> np.ndarray:
-    """The picture of a state at the model's size: (H, W, C) float32 in [0, 1]."""
+def pixels_of(state: dict[str, Any], config: MAEConfig, values: Values | None = None) -> np.ndarray:
+    """The picture of a state at the size of a model whose data has these values: (H, W, C) float32 in [0, 1]."""
     if state["sample"] == "own":
-        return picture_for(base64.b64decode(state["own"]), config)
-    return _sample_pixels(state["sample"], config)
+        return picture_for(base64.b64decode(state["own"]), config, values)
+    return _sample_pixels(state["sample"], config, values)
 
 
 @lru_cache(maxsize=64)
-def _sample_pixels(name: str, config: MAEConfig) -> np.ndarray:
-    pixels = picture_for(sample_path(name), config)
+def _sample_pixels(name: str, config: MAEConfig, values: Values | None) -> np.ndarray:
+    pixels = picture_for(sample_path(name), config, values)
     pixels.flags.writeable = False  # everyone gets the same array
     return pixels
 
@@ -128,10 +151,11 @@ def unfilled(state: dict[str, Any], config: MAEConfig) -> Reconstruction:
     return Reconstruction(pixels, pixels, masking_of(state, config.grid).mask.reshape(config.grid).numpy())
 
 
-def reconstruction_of(model: MaskedAutoencoder, state: dict[str, Any]) -> Reconstruction:
-    """What the model makes of a state; ValueError for a state that cannot be."""
-    state = check(state)
-    return reconstruct(model, pixels_of(state, model.config), masking_of(state, model.config.grid))
+def reconstruction_of(model: MaskedAutoencoder, state: dict[str, Any], bands: Sequence[int] = ()) -> Reconstruction:
+    """What the model makes of a state, `bands` as in `maelib.reconstruct`; ValueError for a state that cannot be."""
+    state, c, values = check(state), model.config, values_of(model)
+    unit = None if photographs(c.channels, values) else Values(0, 1)
+    return reconstruct(model, pixels_of(state, c, values), masking_of(state, c.grid), values=unit, bands=bands)
 
 
 def baseline_of(reconstruction: Reconstruction) -> Reconstruction:
@@ -140,13 +164,12 @@ def baseline_of(reconstruction: Reconstruction) -> Reconstruction:
     visible = torch.from_numpy(~reconstruction.hidden)[None, None].float()
     patch_size = len(reconstruction.original) // len(reconstruction.mask)
     filled = FILLS["gaussian"](picture, visible, patch_size)[0].permute(1, 2, 0).numpy()
-    return Reconstruction(reconstruction.original, filled, reconstruction.mask, missing=reconstruction.missing)
+    return replace(reconstruction, raw=filled, oracle=None)
 
 
 def views(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
     """Every view: (H, W, 3) uint8. The error is that of the pasted picture, its root mean square over the channels."""
-    r = reconstruction
-    four = dict(zip(("original", "masked", "raw", "pasted"), map(to_uint8, r.stages), strict=True))
+    r, four = reconstruction, reconstruction.shown
     error = np.sqrt(np.square(r.pasted - r.original).mean(axis=2))
     error = error if r.known is None else np.where(r.known, error, 0)
     return four | {"error": heat(error, ERROR_LIMIT), "side by side": tile(list(four.values()), columns=2)}
@@ -175,8 +198,10 @@ PROTOCOL_TITLES = {
 ROW_TITLES = {"model": "the model", "gaussian": "average of the neighbours, nothing learned"}
 
 
-def scores_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int) -> str:
-    """How many patches are hidden, and a table of the scores with their protocols."""
+def scores_html(
+    found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int, look: Look | None = None
+) -> str:
+    """How many patches are hidden, what is shown where it is no photograph, and a table of the scores with their protocols."""
     protocols = [name for name in PROTOCOL_TITLES if name in found["model"] or name == "masked"]
     rows = "".join(
         f'<tr><th scope="row">{ROW_TITLES[who]}</th>'
@@ -185,8 +210,9 @@ def scores_html(found: dict[str, dict[str, dict[str, float]]], hidden: int, patc
         for who, by_protocol in found.items()
     )
     heads = "".join(f'<th scope="col">{PROTOCOL_TITLES[name]}</th>' for name in protocols)
+    shown = "" if look is None else f"<p>Shown: {look.words}. The scores are of all bands, not stretched.</p>"
     return (
-        f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>"
+        f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>{shown}"
         f'<table class="maelib-scores"><tr><td></td>{heads}</tr>{rows}</table>'
     )
 
