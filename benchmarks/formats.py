@@ -48,12 +48,12 @@ def files() -> Iterator[File]:
 
 def tiffs(array: np.ndarray) -> Iterator[File]:
     """Contiguous and planar, classic and BigTIFF, plain and deflated, in strips and in tiles; and other compressions."""
-    for planar, big, compression, tile in product(
-        (False, True), (False, True), (None, "zlib"), ({"rowsperstrip": 7}, {"tile": (16, 16)})
-    ):
-        layout = "planar" if planar else "contiguous", "BigTIFF" if big else "classic", compression or "plain", *tile
-        content = tiff(array, planar, bigtiff=big, compression=compression, **tile)
-        yield File("TIFF, plain or deflate", ", ".join(layout), content, array)
+    cuts: list[dict[str, Any]] = [{"rowsperstrip": 7}, {"tile": (16, 16)}]
+    for planar, big, compression in product((False, True), (False, True), (None, "zlib")):
+        for cut in cuts:
+            layout = "planar" if planar else "contiguous", "BigTIFF" if big else "classic", compression or "plain", *cut
+            content = tiff(array, planar, bigtiff=big, compression=compression, **cut)
+            yield File("TIFF, plain or deflate", ", ".join(layout), content, array)
     for name, planar in product(COMPRESSIONS, (False, True)):
         content = tiff(array, planar, compression=name.lower(), predictor=name != "PackBits")
         needs = BUILT_IN if name == "PackBits" else EXTRA
@@ -77,7 +77,7 @@ def pngs() -> Iterator[File]:
         array = scene(bands, kind)
         plain = array[:, :, 0] if bands == 1 else array
         deep = kind == "uint16" and bands > 1
-        content = imagecodecs.png_encode(plain) if deep else encoded(Image.fromarray(plain))
+        content = bytes(imagecodecs.png_encode(plain)) if deep else encoded(Image.fromarray(plain))
         name = "8 bits" if kind == "uint8" else "16 bits, colour or alpha" if deep else "16 bits, gray"
         yield File(f"PNG of {name}", "", content, array, EXTRA if deep else BUILT_IN)
 
