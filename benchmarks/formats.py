@@ -48,11 +48,12 @@ def files() -> Iterator[File]:
 
 def tiffs(array: np.ndarray) -> Iterator[File]:
     """Contiguous and planar, classic and BigTIFF, plain and deflated, in strips and in tiles; and other compressions."""
-    tiles: tuple[dict[str, Any], ...] = {"rowsperstrip": 7}, {"tile": (16, 16)}
-    for planar, big, compression, tile in product((False, True), (False, True), (None, "zlib"), tiles):
-        layout = "planar" if planar else "contiguous", "BigTIFF" if big else "classic", compression or "plain", *tile
-        content = tiff(array, planar, bigtiff=big, compression=compression, **tile)
-        yield File("TIFF, plain or deflate", ", ".join(layout), content, array)
+    cuts: list[dict[str, Any]] = [{"rowsperstrip": 7}, {"tile": (16, 16)}]
+    for planar, big, compression in product((False, True), (False, True), (None, "zlib")):
+        for cut in cuts:
+            layout = "planar" if planar else "contiguous", "BigTIFF" if big else "classic", compression or "plain", *cut
+            content = tiff(array, planar, bigtiff=big, compression=compression, **cut)
+            yield File("TIFF, plain or deflate", ", ".join(layout), content, array)
     for name, planar in product(COMPRESSIONS, (False, True)):
         content = tiff(array, planar, compression=name.lower(), predictor=name != "PackBits")
         needs = BUILT_IN if name == "PackBits" else EXTRA
