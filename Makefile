@@ -37,7 +37,7 @@ audit: $(READY)  ## the checks that are long or depend on the machine
 exercises: $(READY)  ## the build exercises: solutions are right, typical wrong answers are not (also part of make test)
 	$(BIN)/python -m pytest tests/test_exercises.py
 
-slides: $(READY)  ## the lecture's slides into _build/slides/index.html, made from the notebooks' figures
+slides: $(READY)  ## the lecture's slides into _build/slides, made from the notebooks' figures: first.html, torch.html
 	$(BIN)/python book/slides/slides.py _build/slides
 
 lab: $(READY)  ## open the notebooks in JupyterLab
