@@ -56,7 +56,7 @@ def right(seed, chapters=ALL):
 
 @pytest.mark.parametrize(
     ("seed", "chapters", "expected"),
-    [(4711, "1-8", "812ae5f8cce154fa"), (7, "2,5", "8b4ce2c161ee21ca")],
+    [(4711, "1-8", "95fb780cec4aa5dc"), (7, "2,5", "b5b5383793a4b5a1")],
 )
 def test_the_same_seed_gives_the_same_bytes(seed, chapters, expected):
     text = write_sheet(seed, parse_chapters(chapters))
@@ -294,6 +294,14 @@ def test_an_answer_is_found_wherever_an_editor_put_it(tmp_path):
     assert mark(tmp_path / "a.ipynb").points == 3
 
 
+def test_a_sheet_of_other_questions_is_not_marked(tmp_path):
+    path = filled(tmp_path / "a.ipynb", 3, right(3))
+    path.write_text(path.read_text().replace("edition 1", "edition 2"))
+    one = mark(path)
+    assert one.marks == {}
+    assert one.note == "is of edition 2, and this maelib has the answers to 1: mark it with the version that wrote it"
+
+
 # -- the command ---------------------------------------------------------------------------------------------------------------
 
 
@@ -315,7 +323,7 @@ def test_a_folder_of_thirty_becomes_one_table(tmp_path, capsys):
     assert rows[5]["2.2"] == "0"
     assert rows[5]["2.3"] == "1"
     assert rows[28]["note"].startswith("cannot be read as a notebook")
-    assert rows[29]["note"].startswith("has no title")
+    assert rows[29]["note"].startswith("is no lab sheet")
 
 
 def test_the_command_writes_a_sheet_its_key_and_its_marks(tmp_path, capsys, monkeypatch):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .draws import Question
-from .questions import questions
+from .questions import EDITION, questions
 from .sheet import answer_in_words, import_nbformat
 
 RIGHT, WRONG, UNCLEAR, EMPTY = "1", "0", "?", "-"
-_TITLE = re.compile(r"Sheet (\d+), chapters (\d[\d,-]*)")
+_TITLE = re.compile(r"Sheet (\d+), chapters (\d(?:[\d,-]*\d)?), edition (\d+)")
 _ANSWER = re.compile(r"Answer\W{0,3}(\d+\.\d+)\W{0,3}:(.*?)(?=Answer\W{0,3}\d+\.\d+\W{0,3}:|\Z)", re.S)
 _DIGITS = r"(?:\d{1,3}(?:[ ,.'_]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?|[.,]\d+)"
 _NUMBER = re.compile(
@@ -48,13 +48,10 @@ def mark(path: Path) -> Marks:
         return Marks(path.name, None, {}, {}, f"cannot be read as a notebook: {' '.join(str(error).split())[:100]}")
     title = next(filter(None, map(_TITLE.search, texts)), None)
     if title is None:
-        return Marks(
-            path.name,
-            None,
-            {},
-            {},
-            "has no title 'Sheet SEED, chapters ...': not a sheet, or its first cell was changed",
-        )
+        return Marks(path.name, None, {}, {}, "is no lab sheet, or its title 'Sheet ..., edition ...' was changed")
+    if int(title[3]) != EDITION:
+        note = f"is of edition {title[3]}, and this maelib has the answers to {EDITION}: mark it with the version that wrote it"
+        return Marks(path.name, int(title[1]), {}, {}, note)
     try:
         asked = questions(int(title[1]), parse_chapters(title[2]))
     except ValueError as error:

@@ -13,10 +13,9 @@ from typing import Any
 
 from ..files import data_path
 from .draws import Question
-from .questions import CHAPTERS, questions
+from .questions import CHAPTERS, EDITION, questions
 
 CELL = 40  # of a patch of the drawings
-TITLE = "# Sheet {seed}, chapters {chapters}"
 HELP = """Write each answer behind the colon of its cell, and nothing else there but the answer: `64`, `0.75`, `75 %`, `3/4`,
 `1.5e-4`, `21.3 dB`; several numbers as `(2, 65, 192)`. Decimals take a point or a comma. Calculate wherever you like, in cells
 of your own. The pictures need no kernel."""
@@ -40,7 +39,7 @@ def import_nbformat() -> Any:
 def write_sheet(seed: int, chapters: Sequence[int]) -> str:
     """The notebook of a seed as text; ValueError as `questions`, ImportError without nbformat."""
     nbformat = import_nbformat()
-    cells = [_markdown("sheet", f"{TITLE.format(seed=seed, chapters=in_short(chapters))}\n\n{HELP}")]
+    cells = [_markdown("sheet", f"# {title(seed, chapters)}\n\n{HELP}")]
     asked = questions(seed, chapters)
     for chapter, numbers in groupby(asked, key=lambda number: number.partition(".")[0]):
         cells.append(_markdown(f"chapter-{chapter}", f"## {int(chapter):02} {CHAPTERS[int(chapter)][0]}"))
@@ -58,11 +57,16 @@ def write_sheet(seed: int, chapters: Sequence[int]) -> str:
 
 def write_key(seed: int, chapters: Sequence[int]) -> str:
     """The answers of a seed with the way to each, a line to a question."""
-    lines = [f"Key of sheet {seed}, chapters {in_short(chapters)}"]
+    lines = [f"Key of {title(seed, chapters)}"]
     for number, question in questions(seed, chapters).items():
         near = f" +- {question.tolerance:.3g}" if question.tolerance else ""
         lines.append(f"{number}  {answer_in_words(question)}{near}   ({question.how})")
     return "\n".join(lines) + "\n"
+
+
+def title(seed: int, chapters: Sequence[int]) -> str:
+    """The line by which a sheet is known again."""
+    return f"Sheet {seed}, chapters {in_short(chapters)}, edition {EDITION}"
 
 
 def answer_in_words(question: Question) -> str:
