@@ -206,7 +206,11 @@ def _model_sources() -> list[Path]:
 
     data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"
-    code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app")]
+    code = [
+        p
+        for p in package.rglob("*.py")
+        if p.relative_to(package).parts[0] not in ("cli", "training", "app", "exercises")
+    ]
     return [*code, *data, Path(__file__)]
 
 

@@ -133,9 +133,9 @@ def loss(ask: Asked) -> None:
     target = torch.tensor([[[1.0, 3.0], [0.0, 4.0], [5.0, 1.0]]])
     root = math.sqrt(0.5)  # two numbers, less their mean, by their standard deviation (that of a sample)
     exact = torch.tensor([[[-root, root], [-root, root], [root, -root]]])
-    for mask in ([[True, True, False]], [[False, False, True]]):
-        ask.expect(ask(pred=exact, target=target, mask=torch.tensor(mask)), 0.0)
-        ask.expect(ask(pred=exact + 1, target=target, mask=torch.tensor(mask)), 1.0)
+    for hidden in ([[True, True, False]], [[False, False, True]]):
+        ask.expect(ask(pred=exact, target=target, mask=torch.tensor(hidden)), 0.0)
+        ask.expect(ask(pred=exact + 1, target=target, mask=torch.tensor(hidden)), 1.0)
     unseen, mask = exact.clone(), torch.tensor([[True, True, False]])
     unseen[0, 2] = 7.0
     ask.expect(ask(pred=unseen, target=target, mask=mask), 0.0)
