@@ -84,9 +84,10 @@ def encoder(draw: Draw) -> list[Question]:
     """Chapter 03."""
     B, side, D = draw.between(2, 64), draw.of((8, 12, 14, 16)), draw.of((96, 128, 192, 256, 384))
     ratio, K = share_hidden(draw, side * side, (25, 50, 60, 75, 80, 90))
-    d, a, b = draw.of((16, 64)), draw.between(2, 9), draw.between(1, 4)
+    d, wide = draw.of((16, 64)), 32 * draw.between(2, 24)
     root = math.isqrt(d)
-    first, second = a * root // 2, a * root // 2 - b * root // 2
+    first = draw.between(root, 6 * root)
+    second = first - draw.between(1, 3 * root)
     weight = 1 / (1 + math.exp((second - first) / root))
     return [
         Question(
@@ -103,10 +104,10 @@ def encoder(draw: Draw) -> list[Question]:
             tolerance=0.006,
         ),
         Question(
-            f"How many parameters has one transformer block of width {D} with an MLP four times as wide? Every linear layer and "
+            f"How many parameters has one transformer block of width {wide} with an MLP four times as wide? Every linear layer and "
             "both norms have biases.",
-            12 * D * D + 13 * D,
-            f"12 D^2 + 13 D: attention 4 D^2 + 4 D, MLP 8 D^2 + 5 D, two norms 4 D, D = {D}",
+            12 * wide**2 + 13 * wide,
+            f"12 D^2 + 13 D: attention 4 D^2 + 4 D, MLP 8 D^2 + 5 D, two norms 4 D, D = {wide}",
         ),
     ]
 
