@@ -76,12 +76,24 @@ def test_a_stub_says_what_to_do_and_that_it_is_not_written(name, capsys):
 
 
 @pytest.mark.parametrize("name", STUBS)
-def test_the_notebook_holds_the_stub(name):
+def test_the_notebook_holds_the_stub_and_what_it_prints(name, capsys):
     path = next((ROOT / "notebooks").glob(f"{name[:2]}_*.ipynb"))
-    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    assert STUBS[name].read_text().rstrip("\n") in [cell.source for cell in cells]
-    assert cells[-1].source.startswith("import")  # and ends with it: solutions see the chapter's own names before
-    assert f'check("{name}"' in cells[-1].source
+    cell = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"][-1]  # no solution sees its names
+    assert cell.source == STUBS[name].read_text().rstrip("\n")
+    runpy.run_path(str(STUBS[name]))
+    assert "".join(output.text for output in cell.outputs) == capsys.readouterr().out
+    assert "nbval-check-output" in cell.metadata.tags
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem)
+def test_every_chapter_ends_with_the_three_grades(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    parts = re.split(r"^#+ (Exercises|Read off|Build|Open|Summary)$", text, flags=re.M)
+    assert parts[1::2] == ["Exercises", "Read off", "Build", "Open", "Summary"]
+    read, build, question = parts[4], parts[6], parts[8]
+    assert 2 <= len(re.findall(r"^\*\*\d\.\*\* ", read, re.M)) == read.count("<details><summary>Solution") <= 3
+    assert build.strip()
+    assert "**Yardstick:**" in question
 
 
 @pytest.mark.parametrize("name", STUBS)

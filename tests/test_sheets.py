@@ -56,7 +56,7 @@ def right(seed, chapters=ALL):
 
 @pytest.mark.parametrize(
     ("seed", "chapters", "expected"),
-    [(4711, "1-8", "d49a24dfea5f0460"), (7, "2,5", "b5b5383793a4b5a1")],
+    [(4711, "1-8", "bb8d9c6aeec16e39"), (7, "2,5", "358ef6568f9b8b4c")],
 )
 def test_the_same_seed_gives_the_same_bytes(seed, chapters, expected):
     text = write_sheet(seed, parse_chapters(chapters))

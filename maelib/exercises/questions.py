@@ -56,7 +56,8 @@ def masks(draw: Draw) -> list[Question]:
     hidden = tuple(sorted(draw.some(M, N)))
     return [
         Question(
-            f"Nine patches got this noise:\n\n{table([noise], range(9))}\n\nThe lowest noise stays. Which patches are visible at "
+            f"Nine patches got this noise:\n\n{table([noise], range(9))}\n\nThe lowest noise stays, and the number of "
+            "visible patches is rounded down. Which patches are visible at "
             f"a mask ratio of {ratio} %? Give their numbers (the first line).",
             visible,
             f"K = int(9 x {decimal(100 - ratio, 2)}) = {K}, the {K} lowest of the noise",
@@ -92,7 +93,7 @@ def encoder(draw: Draw) -> list[Question]:
     return [
         Question(
             f"A batch of {B} pictures with {side} x {side} patches, {ratio} % of them hidden, goes through an encoder of width {D} "
-            "with a class token. What is the shape of its output (three numbers)?",
+            "with a class token. The number of visible patches is rounded down. What is the shape of its output (three numbers)?",
             [B, 1 + K, D],
             f"(B, 1 + K, D) with K = int({side * side} x {decimal(100 - ratio, 2)}) = {K}",
         ),
@@ -122,7 +123,8 @@ def decoder(draw: Draw) -> list[Question]:
     joint, cross = (1 + N) ** 2, M * (1 + K)
     return [
         Question(
-            f"{side} x {side} patches, {ratio} % of them hidden, and a class token. How many tokens does a joint decoder work on, "
+            f"{side} x {side} patches, {ratio} % of them hidden (visible ones rounded down), and a class token. "
+            "How many tokens does a joint decoder work on, "
             "and how many of them are mask tokens (two numbers)?",
             [1 + N, M],
             f"1 + N = 1 + {N}; M = {N} - {K}",
