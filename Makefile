@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help artifacts book test audit lab serve train notebooks claims lint clean
+.PHONY: help artifacts book test audit exercises claims slides lab serve train notebooks lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,6 +33,12 @@ lint: $(READY)
 
 audit: $(READY)  ## the checks that are long or depend on the machine
 	$(BIN)/python -m pytest -m audit
+
+exercises: $(READY)  ## the build exercises: solutions are right, typical wrong answers are not (also part of make test)
+	$(BIN)/python -m pytest tests/test_exercises.py
+
+slides: $(READY)  ## the lecture's slides into _build/slides, made from the notebooks' figures: first.html, torch.html
+	$(BIN)/python book/slides/slides.py _build/slides
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -166,7 +166,7 @@ def test_evaluate_draws_typical_and_worst_pictures(run_folder, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["export"], ["app"], ["info"]]
+    "command", [[], ["data"], ["train"], ["evaluate"], ["reconstruct"], ["export"], ["app"], ["sheet"], ["info"]]
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:

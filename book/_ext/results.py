@@ -146,7 +146,7 @@ def draw_curve(record: Record, path: Path) -> None:
     plt.close(figure)
 
 
-class _Result(SphinxDirective):
+class FromData(SphinxDirective):
     """Parse Markdown made from result files as if it stood in the page."""
 
     has_content = True
@@ -169,12 +169,12 @@ class _Result(SphinxDirective):
         return container.children
 
 
-class ResultSummary(_Result):
+class ResultSummary(FromData):
     def markdown(self) -> str:
         return summary({name: load_record(Path(self.env.srcdir), name) for name in self.content if name})
 
 
-class ResultRun(_Result):
+class ResultRun(FromData):
     def markdown(self) -> str:
         name = self.arguments[0]
         record = self.record(name)
@@ -204,7 +204,7 @@ class ResultRun(_Result):
         return [caption, image]
 
 
-class ResultTable(_Result):
+class ResultTable(FromData):
     def markdown(self) -> str:
         record = self.record(self.arguments[0])
         by = " ".join(sentence(record[key]) for key in ("about", "hardware", "software") if key in record)

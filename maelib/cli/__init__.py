@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .. import __version__
-from . import app, data, evaluate, export, info, reconstruct, train
+from . import app, data, evaluate, export, info, reconstruct, sheet, train
 from .common import HelpFormatter, Parser, UsageError, error_line, said_elsewhere
 
 __all__ = ["COMMANDS", "UsageError", "build_parser", "main"]
 
-COMMANDS = (data, train, evaluate, reconstruct, export, app, info)
+COMMANDS = (data, train, evaluate, reconstruct, export, app, sheet, info)
 EPILOG = """examples:
   maelib data                                    find or download Tiny ImageNet and pack it
   maelib train --out runs/mine --epochs 5        train the small model on it
@@ -27,6 +27,7 @@ EPILOG = """examples:
   maelib reconstruct photo.jpg --model runs/mine hide three quarters of a photograph and bring it back
   maelib export onnx                             the shipped model for other programs
   maelib app                                     play with all of it in a browser
+  maelib sheet --seed 4711                       a lab sheet with numbers of its own, for one student
 """
 
 
