@@ -20,7 +20,7 @@ FLOORS = (
     ("patches", "positions", "masking", "transformer", "config"),
     ("encoder", "decoder", "cross_decoder", "loss"),
     ("model",),
-    ("files", "weights", "strategies", "drawing", "figures", "hardware", "renamed", "__init__"),
+    ("files", "weights", "strategies", "drawing", "figures", "machine", "hardware", "renamed", "__init__"),
     ("datasets", "training", "evaluation"),
     ("interop", "loading", "explorers", "exercises", "app", "cli", "__main__"),
 )
@@ -163,8 +163,8 @@ def test_the_core_needs_torch_alone():
 def test_the_package_can_be_read(tmp_path):
     lines, asked = laid_out(PACKAGE, tmp_path)
     assert sum(lines[module] for module in CORE) <= 660
-    assert sum(lines.values()) <= 7400  # 6,600 before bands, ranges and what a run survives came
-    assert len(lines) <= 69
+    assert sum(lines.values()) <= 7640  # 6,600 before bands, ranges and what a run survives came
+    assert len(lines) <= 71
     assert asked <= 15
 
 
