@@ -56,6 +56,7 @@ artifacts: $(READY)  ## everything that depends on the weights: the pages' model
 	$(BIN)/python book/_ext/live_assets.py
 	$(BIN)/python book/_ext/ladder.py
 	$(BIN)/python book/images/draw_card.py
+	$(BIN)/python book/images/draw_failures.py
 	$(MAKE) notebooks
 
 clean:  ## remove what make made, but not your training runs

@@ -86,6 +86,38 @@ def test_pages_fit_a_telephone(record):
     assert not {name: visit.wider for name, visit in record.items() if visit.wider}
 
 
+# Code and what it printed, wider than its block, exercises apart: at 1250 pixels nobody should have to scroll to a line's end.
+WIDE_CODE = """() => {
+  document.querySelectorAll('article details').forEach(e => { e.open = true })
+  return [...document.querySelectorAll('article pre')].filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+    .filter(e => !e.closest('#exercises')).map(e => e.textContent.split('\\n').sort((a, b) => b.length - a.length)[0])
+}"""
+# Blocks that neither fit nor scroll within themselves.
+STUCK_CODE = """() => [...document.querySelectorAll('article pre')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'auto')
+  .map(e => e.textContent.slice(0, 60))"""
+
+
+@pytest.mark.parametrize("width", [1250, 1500])
+def test_code_and_what_it_prints_fits_a_wide_window(width, browser, book, book_url):
+    with Visit(browser, book_url + TWO[0], viewport={"width": width, "height": 900}) as visit:
+        cut = {}
+        for name in pages(book):
+            visit.page.goto(book_url + name, wait_until="load")
+            cut[name] = visit.page.evaluate(WIDE_CODE)
+        assert not {name: lines for name, lines in cut.items() if lines}
+        visit.page.evaluate("document.querySelector('article').append(document.createElement('pre'))")
+        visit.page.evaluate("document.querySelector('article pre:last-of-type').textContent = 'x'.repeat(200)")
+        assert visit.page.evaluate(WIDE_CODE) == ["x" * 200]
+
+
+@pytest.mark.parametrize("name", ["notebooks/02_masking.html", "book/setup.html"])
+def test_code_scrolls_within_itself_on_a_telephone(name, browser, book_url):
+    with Visit(browser, book_url + name, viewport={"width": 400, "height": 800}) as visit:
+        assert visit.page.evaluate(WIDE_CODE), "none is wider than the telephone"
+        assert not visit.page.evaluate(STUCK_CODE)
+
+
 def test_the_record_notices(browser, book_url):
     """A request to another host, a missing file and an error in a script are each seen."""
     with Visit(browser, book_url + TWO[0]) as visit:

@@ -32,7 +32,7 @@ def test_the_code_is_the_same_in_all_chapters(path):
     trains = (path.parent / "kaggle" / path.stem).is_dir()  # these also make every card compute before they begin
     assert ("usable_accelerators()" in "\n".join(rest[len(common) :])) == trains
     assert trains or len(rest) == len(common)
-    assert max(map(len, [scale, cost, *rest])) <= 80
+    assert max(map(len, [scale, cost, *rest])) <= 74
 
 
 def commands_without_maelib(monkeypatch, inputs: Path) -> list[list[str]]:

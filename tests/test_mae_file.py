@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from test_single_source import stripped
 
 from maelib import MAEConfig, MaskedAutoencoder, Masking
 from maelib.evaluation.metrics import psnr
@@ -118,6 +120,31 @@ def test_it_fits_on_a_few_pages_and_stands_alone():
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     ]
     assert {name.split(".")[0] for name in names} <= {"torch", "numpy", "PIL"} | sys.stdlib_module_names
+
+
+def test_chapter_05_ends_with_its_model_in_one_cell():
+    """From the first definition after the pictures to the last, less annotations; one changed line is noticed."""
+    cells = nbformat.read(ROOT / "notebooks" / "05_loss.ipynb", 4).cells
+    (cell,) = [cell.source for cell in cells if cell.source.startswith("# mae.py: ")]
+
+    def pieces(source: str) -> dict[str, str]:
+        return {
+            node.name if hasattr(node, "name") else ast.unparse(node.targets[0]): stripped(node)
+            for node in ast.parse(source).body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Assign))
+        }
+
+    whole, shown = pieces(FILE.read_text()), pieces(cell)
+    names = list(whole)
+    assert [name for name in shown if name in names[names.index("random_masking") :]] == names[
+        names.index("random_masking") :
+    ]
+    own = {"DEVICE"}  # the chapter's is a processor
+    assert {name: whole[name] for name in shown if name not in own} == {
+        name: piece for name, piece in shown.items() if name not in own
+    }
+    changed = pieces(cell.replace("x + self.mlp", "self.mlp"))
+    assert changed["Block"] != whole["Block"]
 
 
 def test_it_trains_writes_a_picture_and_says_both_scores(tmp_path):

@@ -180,6 +180,47 @@ def test_stored_notebooks_are_clean(path):
     assert not re.search(r"```\{|:::\{", text), "a directive would show as raw text on Kaggle"
 
 
+COLUMNS = 74  # of code that a page of 1250 pixels shows
+
+
+def wide_lines(notebook: nbformat.NotebookNode) -> list[str]:
+    """Lines of code, of code in folded answers, and of printed outputs that the page would cut."""
+    found = []
+    for cell in notebook.cells:
+        texts = [cell.source]
+        if cell.cell_type == "markdown":
+            texts = re.findall(r"^```\w+\n(.*?)^```", cell.source.split("## Exercises")[0], re.S | re.M)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            texts += [output.text] if output.output_type == "stream" else []
+            texts += [data["text/plain"]] if data.keys() == {"text/plain"} else []
+        found += [line for text in texts for line in text.splitlines() if len(line) > COLUMNS]
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_code_and_what_it_prints_fit_the_page(path):
+    notebook = nbformat.read(path, 4)
+    assert not wide_lines(notebook)
+    notebook.cells += [
+        nbformat.v4.new_code_cell("#" * 75),
+        nbformat.v4.new_markdown_cell(f"```python\n{'#' * 76}\n```"),
+    ]
+    notebook.cells[-2].outputs = [nbformat.v4.new_output("stream", text="short\n" + 77 * "-")]
+    assert [len(line) for line in wide_lines(notebook)] == [75, 77, 76]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_a_chapter_opens_with_the_map(path):
+    """After the set-up, its own part lit; the page and JupyterLab show the drawing without its two lines of code."""
+    _, second = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"][:2]
+    assert re.search(r'^machine_map\("\w+"', second.source, re.M)
+    assert "remove-input" in second.metadata.tags
+    assert second.metadata.jupyter.source_hidden
+    (output,) = second.outputs
+    assert 'class="maelib-map"' in output.data["text/html"]
+
+
 def test_results_have_what_a_record_needs():
     for path in (ROOT / "data/results").glob("*.json"):
         record = json.loads(path.read_text())

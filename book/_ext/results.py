@@ -5,6 +5,7 @@ Directives, for MyST pages:
 - `{result-summary}` with the names of runs, one a line: their metrics beside baselines; a run without a file is "not measured yet".
 - `{result-run} NAME`: everything about one run, with its curve.
 - `{result-table} NAME`: the table of a benchmark, of trials, or of published scores.
+- `{result-curves}`: the losses of all recorded and published runs against pictures seen.
 
 and the role `` {result}`NAME metrics.masked.psnr` ``: one number, in two decimals.
 """
@@ -211,6 +212,40 @@ class ResultTable(FromData):
         return "\n\n".join([*(table_of(rows) for rows in by_model(record["table"])), by])
 
 
+def draw_curves(path: Path) -> None:
+    """Losses against pictures seen, one plot for raw targets and one for normalised ones, as SVG on white."""
+    from maelib.evaluation.standing import recorded_curves
+    from maelib.figures import STYLE, plt
+
+    plt.rcParams.update(STYLE)
+    figure, plots = plt.subplots(2, 1, figsize=(7, 6.4), layout="constrained")
+    for axes, targets in zip(plots, ("raw targets", "normalised targets"), strict=True):
+        for curve in recorded_curves():
+            if curve.kind[0] == targets:
+                marks = "o-" if len(curve.seen) < 20 else "-"
+                axes.plot(curve.seen, curve.loss, marks, label=curve.name)
+        scale = "log" if targets == "raw targets" else "linear"  # a share of the variance
+        axes.set(xscale="log", yscale=scale, xlabel="pictures seen", ylabel=f"loss, {targets}")
+        axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
+class ResultCurves(FromData):
+    def markdown(self) -> str:
+        from maelib.evaluation.standing import recorded_curves
+
+        root = Path(self.env.srcdir)
+        for path in (root / "data" / "results").glob("*.json"):
+            self.env.note_dependency(str(path))
+        drawn = root / "_build" / "results" / "curves.svg"
+        draw_curves(drawn)
+        ends = "; ".join(f"{c.name} from {c.loss[0]:.3g} to {c.loss[-1]:.3g}" for c in recorded_curves())
+        alt = f"Training loss against pictures seen, on a logarithmic axis: {ends}."
+        return f"```{{image}} /{drawn.relative_to(root)}\n:alt: {alt}\n:width: 100%\n```"
+
+
 class Result(SphinxRole):
     """One number of a result file."""
 
@@ -231,5 +266,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("result-summary", ResultSummary)
     app.add_directive("result-run", ResultRun)
     app.add_directive("result-table", ResultTable)
+    app.add_directive("result-curves", ResultCurves)
     app.add_role("result", Result())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -201,6 +201,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         raise Stopped(f"{stopped}; the same command with --resume auto goes on") from None
     if world.is_main:
         say(f"weights: {path}")
+        if not initial and (where := _standing(args.out, shape, recipe)):
+            say(where)
         if not args.no_final_evaluation:
             _finish(trainer.model, val, args.out, recipe, bands)
 
@@ -210,6 +212,14 @@ def _named(preset: str, shape: MAEConfig) -> str:
     plain = asdict(PRESETS[preset])
     changed = [f"{field}={value}" for field, value in asdict(shape).items() if value != plain[field]]
     return preset + (f" with {', '.join(changed)}" if changed else "")
+
+
+def _standing(out: Path, shape: MAEConfig, recipe: TrainConfig) -> str:
+    """The last loss of a run that began from scratch beside recorded ones; empty where there is nothing to compare with."""
+    from ..evaluation.standing import standing
+
+    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    return standing(last["loss"], last["step"] * recipe.batch_size, shape, recipe.mask_ratio)
 
 
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, bands: tuple[int, ...]) -> None:
