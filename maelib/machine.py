@@ -1,5 +1,6 @@
 """The map of the whole machine, which opens the book and each of its chapters: a drawing, and the same in words."""
 
+from collections.abc import Sequence
 from html import escape
 from textwrap import fill
 from typing import NamedTuple
@@ -167,6 +168,7 @@ def _node(node: Node, layout: str) -> tuple[str, str]:
             size = pitch if pitch == 11 else 10
             shapes.append(f'<rect class="{kind}" x="{left:g}" y="{top:g}" width="{size}" height="{size}"{radius}/>')
     beside = layout == "upright" or node.words[0] == "mask tokens"
+    lines: list[tuple[float, float, str]]
     if beside:
         lines = [(x + 35, y + 4 + spread * (i - 1), word) for i, word in enumerate(node.words)]
     else:
@@ -174,7 +176,7 @@ def _node(node: Node, layout: str) -> tuple[str, str]:
     return "".join(shapes), _lines(lines, "left" * beside)
 
 
-def _lines(lines: list[tuple[float, float, str]], where: str = "") -> str:
+def _lines(lines: Sequence[tuple[float, float, str]], where: str = "") -> str:
     """Words, the first of them a name."""
     names = [' class="name"', *[""] * len(lines)]
     texts = (
