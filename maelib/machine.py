@@ -168,11 +168,11 @@ def _node(node: Node, layout: str) -> tuple[str, str]:
             size = pitch if pitch == 11 else 10
             shapes.append(f'<rect class="{kind}" x="{left:g}" y="{top:g}" width="{size}" height="{size}"{radius}/>')
     beside = layout == "upright" or node.words[0] == "mask tokens"
-    lines: list[tuple[float, float, str]]
     if beside:
         lines = [(x + 35, y + 4 + spread * (i - 1), word) for i, word in enumerate(node.words)]
     else:
-        lines = [(x, y + pitch * len(rows) / 2 + 15 + spread * i, word) for i, word in enumerate(node.words)]
+        below = y + round(pitch * len(rows) / 2) + 15
+        lines = [(x, below + spread * i, word) for i, word in enumerate(node.words)]
     return "".join(shapes), _lines(lines, "left" * beside)
 
 
