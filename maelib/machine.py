@@ -152,6 +152,7 @@ _UPRIGHT = [
 def _node(node: Node, layout: str) -> tuple[str, str]:
     """Its squares, or its box, and its words: in the box, below the squares or, where there is room, beside them."""
     x, y = node.wide if layout == "wide" else node.upright
+    lines: list[tuple[float, float, str]]
     wide, spread = (84, 15) if layout == "wide" else (104, 17)
     if node.squares == "box":
         lines = [(x, y + 4 + spread * (i - 1), word) for i, word in enumerate(node.words)]

@@ -106,8 +106,9 @@ def test_code_and_what_it_prints_fits_a_wide_window(width, browser, book, book_u
             visit.page.goto(book_url + name, wait_until="load")
             cut[name] = visit.page.evaluate(WIDE_CODE)
         assert not {name: lines for name, lines in cut.items() if lines}
-        visit.page.evaluate("document.querySelector('article').append(document.createElement('pre'))")
-        visit.page.evaluate("document.querySelector('article pre:last-of-type').textContent = 'x'.repeat(200)")
+        visit.page.goto(book_url + TWO[0], wait_until="load")
+        wide = f"<pre>{'x' * 200}</pre>"
+        visit.page.evaluate("html => document.querySelector('article').insertAdjacentHTML('beforeend', html)", wide)
         assert visit.page.evaluate(WIDE_CODE) == ["x" * 200]
 
 
