@@ -189,7 +189,7 @@ def wide_lines(notebook: nbformat.NotebookNode) -> list[str]:
     for cell in notebook.cells:
         texts = [cell.source]
         if cell.cell_type == "markdown":
-            texts = re.findall(r"^```\w+\n(.*?)^```", cell.source.split("## Exercises")[0], re.S | re.M)
+            texts = re.findall(r"^```\w+\n(.*?)^```", cell.source, re.S | re.M)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             texts += [output.text] if output.output_type == "stream" else []
