@@ -103,12 +103,13 @@ class Watched:
         self.host = url.split("/")[2]
         self.page.goto(url)
         self.page.wait_for_function(
-            "() => document.querySelectorAll('.maelib-live').length &&"
-            " [...document.querySelectorAll('.maelib-live')].every((place) => place.dataset.state)"
+            "(all) => document.querySelectorAll(all).length &&"
+            " [...document.querySelectorAll(all)].every((place) => place.dataset.state)",
+            arg=ALL,
         )
 
     def place(self, i: int) -> Any:
-        return self.page.locator(".maelib-live").nth(i)
+        return self.page.locator(ALL).nth(i)
 
     def count(self, i: int) -> int:
         return int(self.place(i).get_attribute("data-count") or 0)

@@ -9,16 +9,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from maelib.app.settings import Settings, open_model, panel_png, report, version_of
-from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
-from maelib.datasets import samples
-from maelib.drawing import heat, png
-from maelib.evaluation import Reconstruction
-from maelib.explorers import state as explorer
-from maelib.model import MaskedAutoencoder
+st.set_page_config("Seeing the Unseen", layout="wide")
+st.title("Seeing the Unseen", anchor=False)
+with st.spinner("Starting: the model is being loaded"):  # at the first visit what follows takes many seconds
+    import numpy as np
+
+    from maelib.app.settings import Settings, open_model, panel_png, report, version_of
+    from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, plain
+    from maelib.datasets import samples
+    from maelib.drawing import heat, png
+    from maelib.evaluation import Reconstruction
+    from maelib.explorers import state as explorer
+    from maelib.model import MaskedAutoencoder
 
 OTHER = "another checkpoint"
 
@@ -45,7 +49,6 @@ def main() -> None:
         st.error(plain(f"The application is set up wrongly: {error}."))
         st.stop()
     keep_uploads_in_memory()
-    st.title("Seeing the Unseen", anchor=False)
     st.markdown("Hide most of a picture. A masked autoencoder has to guess what it cannot see.")
     with st.expander("How it works, in a minute", icon=":material/lightbulb:"):
         st.markdown(HOW_IT_WORKS)
@@ -59,12 +62,12 @@ def main() -> None:
         with picture_slot:
             picture = choose_picture(settings, model)
     view = st.session_state.get("view") or explorer.DEFAULT["view"]
-    hand = set(st.session_state.get("hand_kept", []))
+    squares, grid = list(st.session_state.get("hand_kept", [])), model.config.grid
     state = picture | {
         "ratio": st.session_state.ratio,
         "strategy": st.session_state.strategy,
         "seed": st.session_state.seed or 0,
-        "hand": "".join("01"[cell in hand] for cell in range(explorer.HAND**2)),
+        "hand": explorer.hand_of(np.isin(explorer.square_of_patches(grid), squares)),
         "view": view,
     }
     with stage:
@@ -119,8 +122,10 @@ def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, st
     """A shipped picture or an upload, as `sample` and `own` of a state; a bad upload changes nothing."""
     ss = st.session_state
     upload = ss.get("upload")
-    if upload is None:
-        ss.pop("own", None)
+    if upload is None:  # taken away; a refused one leaves the picture before it
+        kept = ss.pop("own", {})
+        if "complaint" in kept and "png" in kept:
+            ss.own = {"png": kept["png"]}
     elif (key := (upload.file_id, model.config)) != ss.get("own", {}).get("key"):
         arrived = upload.file_id != ss.get("own", {}).get("key", (None,))[0]
         own: dict[str, Any] = {"key": key}
@@ -130,8 +135,10 @@ def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, st
             own["png"] = job.result()
         except (ValueError, MemoryError) as error:
             own["complaint"] = sentence(error)
+            if "png" in ss.get("own", {}):
+                own["png"] = ss.own["png"]
         ss.own = own
-        if arrived and "png" in own:
+        if arrived and "complaint" not in own:
             ss.sample = None
     own = ss.get("own", {})
     if ss.get("sample") is None and "png" not in own:

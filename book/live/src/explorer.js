@@ -30,11 +30,6 @@ export class Explorer {
     model.on(`change:${model.has('index') ? 'index' : 'value'}`, callback);
   }
 
-  /** A button's click; without a kernel nobody else hears it. */
-  onClick(role, callback) {
-    this.roles[role].send = ({ event }) => event === 'click' && callback();
-  }
-
   picture(role, bytes, format) {
     this.roles[role].set({ format, value: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) });
   }
@@ -43,7 +38,7 @@ export class Explorer {
     this.roles.text.set('value', html);
   }
 
-  /** A sentence to the reader; `html` is ours, anything quoted in it must be escaped. */
+  /** A sentence of ours to the reader. */
   say(html) {
     this.roles.status.set('value', html ? `<p role="status">${html}</p>` : '');
   }
@@ -54,5 +49,3 @@ export class Explorer {
     this.place.dataset.count = 1 + Number(this.place.dataset.count ?? 0);
   }
 }
-
-export const escape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);

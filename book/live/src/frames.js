@@ -4,7 +4,7 @@ import { openPack, read } from './pack.js';
 
 const packs = new Map(); // one for each address, however many explorers a page has
 
-export function loadFrames(address) {
+function loadFrames(address) {
   if (!packs.has(address)) {
     const loading = fetch(address).then(async (response) => {
       if (!response.ok) throw new Error(`${response.status} for ${address}`);
@@ -16,14 +16,11 @@ export function loadFrames(address) {
   return packs.get(address);
 }
 
-/** Show the frame of the explorer's present state; false where there is none. `change` says what to take instead of a control. */
-export function showFrame(explorer, { about, blob }, change = {}) {
-  const key = about.controls.map((role) => change[role] ?? explorer.raw(role)).join('|');
-  const frame = about.frames[key];
-  if (!frame) return false;
+/** Show the frame of the explorer's present state. */
+function showFrame(explorer, { about, blob }) {
+  const frame = about.frames[about.controls.map((role) => explorer.raw(role)).join('|')];
   for (const [role, i] of Object.entries(frame.pictures)) explorer.picture(role, blob(i), about.format);
   explorer.text(about.texts[frame.text]);
-  return true;
 }
 
 /** An explorer whose every state is a frame. */

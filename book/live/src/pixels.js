@@ -22,3 +22,27 @@ export function pixelMask(hidden, [rows, columns], size) {
       mask[y * width + x] = hidden[Math.floor(y / size) * columns + Math.floor(x / size)];
   return mask;
 }
+
+/** One picture where a mask of pixels is 0, another where it is 1. */
+export function paste(original, fill, mask) {
+  const { channels } = original;
+  return { ...original, data: original.data.map((value, i) => (mask[Math.floor(i / channels)] ? fill.data[i] : value)) };
+}
+
+/** Bytes, `step` of them a pixel, red first, as a picture of the model's shape; one channel as PIL's "L" has it. */
+export function fromBytes(bytes, step, { height, width, channels }) {
+  const data = new Float32Array(height * width * channels);
+  for (let i = 0; i < height * width; i++) {
+    const [r, g, b] = [bytes[i * step], bytes[i * step + 1], bytes[i * step + 2]];
+    if (channels === 3) data.set([r / 255, g / 255, b / 255], 3 * i);
+    else data[i] = ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) / 255;
+  }
+  return { height, width, channels, data };
+}
+
+/** As three bytes a pixel: rounds, ties to even, and clips. */
+export function toBytes({ height, width, channels, data }) {
+  const bytes = new Uint8ClampedArray(height * width * 3);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = data[channels === 3 ? i : Math.floor(i / 3)] * 255;
+  return { height, width, data: bytes };
+}

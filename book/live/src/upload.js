@@ -4,8 +4,8 @@ import { resizeCrop } from './resize.js';
 
 const WHOLE = 4_000_000; // pixels up to which a picture is resampled from all of them; larger ones are halved first by the browser
 
-export class ImageError extends Error {
-  name = 'ImageError'; // a class's own name does not survive the bundler
+class ImageError extends Error {
+  kind = 'refused'; // the file is to blame
 }
 
 /** RGB bytes at the model's size from a file; ImageError says in one sentence what is wrong. */
