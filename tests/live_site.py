@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ html_context, html_favicon = {{"default_mode": "auto"}}, {icon!r}
 BY_HAND = {"strategy": "hand", "hand": "01" * 8 + "0" * 48, "sample": "coffee"}  # of the stored notebook
 VIEW = "application/vnd.jupyter.widget-view+json"
 NAMES = ("patch", "position", "mask", "attention", "learning", "reconstruction")
+ALL = ".maelib-live, .maelib-pair"
 PIXELS = """async ([place, role]) => {
-  const picture = document.querySelectorAll('.maelib-live')[place].querySelector(`.maelib-role-${role}`);
+  const picture = document.querySelectorAll('.maelib-live, .maelib-pair')[place].querySelector(`.maelib-role-${role}`);
   await picture.decode();
   const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
   const context = canvas.getContext('2d');
@@ -116,13 +118,13 @@ class Watched:
 
     def after(self, i: int, state: str, action: Any, timeout: float = 30_000) -> None:
         """Act, and wait until the explorer has reached a state since."""
-        self.page.wait_for_function("(i) => !document.querySelectorAll('.maelib-live')[i].driver?.busy", arg=i)
+        self.page.wait_for_function("([all, i]) => !document.querySelectorAll(all)[i].driver?.busy", arg=[ALL, i])
         before = self.count(i)
         action()
         self.page.wait_for_function(
-            "([i, before, state]) => { const { dataset } = document.querySelectorAll('.maelib-live')[i];"
-            " return Number(dataset.count ?? 0) > before && dataset.state === state; }",
-            arg=[i, before, state],
+            "([all, i, before, state]) => { const { dataset, driver } = document.querySelectorAll(all)[i];"
+            " return Number(dataset.count ?? 0) > before && dataset.state === state && !driver?.busy; }",
+            arg=[ALL, i, before, state],
             timeout=timeout,
         )
 
@@ -140,8 +142,8 @@ class Watched:
         ]
 
     def assert_clean(self) -> None:
-        assert not self.foreign()
-        assert not self.complaints
+        assert self.foreign() == []
+        assert self.complaints == []
 
 
 def picture_file(path: Path, size: tuple[int, int] = (200, 140)) -> Path:
@@ -158,3 +160,32 @@ def wire_bytes(page: Any) -> int:
         "() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
         ".reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
     )
+
+
+def painted_as_in_the_page(state: dict[str, Any]) -> Any:
+    """The `Reconstruction` of a state from the very graph that the page loads, run by Python's onnxruntime."""
+    from live_assets import PRECISION
+
+    from maelib.evaluation import Reconstruction
+    from maelib.explorers import state as explorer
+
+    model = explorer.embedded_model()
+    empty, masking = (
+        explorer.unfilled(state, model.config),
+        explorer.masking_of(explorer.DEFAULT | state, model.config.grid),
+    )
+    inputs = {"images": empty.original.transpose(2, 0, 1)[None].copy()}
+    inputs |= {"visible": masking.visible.numpy(), "hidden": masking.hidden.numpy()}
+    (pixels,) = _session(id(model), PRECISION).run(None, inputs)
+    return Reconstruction(empty.original, pixels[0].transpose(1, 2, 0), empty.mask)
+
+
+@cache
+def _session(model: int, precision: str) -> Any:
+    """A session for the embedded model; its id makes another one where a test puts another in its place."""
+    import onnxruntime
+
+    from maelib.explorers.state import embedded_model
+    from maelib.interop.onnx import onnx_bytes
+
+    return onnxruntime.InferenceSession(onnx_bytes(embedded_model(), precision), providers=["CPUExecutionProvider"])

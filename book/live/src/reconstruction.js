@@ -277,7 +277,6 @@ class Reconstruction {
 
   /** A file or a camera was refused: pictures and controls stay as they were. */
   excuse(text) {
-    void this.update();
     this.status.say(text, null, 'OK', () => this.update());
     this.mark('refused');
   }
