@@ -94,7 +94,7 @@ def test_pictures_and_scores_agree_with_python(page: Watched):
         far = np.abs(shown(page).astype(int) - explorer_state.views(r)[state["view"]]).max()
         assert far <= 2, f"{far}/255 in {change}"
         table = explorer_state.scores_html(explorer_state.scores(r), int(r.mask.sum()), r.mask.size)
-        found = page.page.locator(".table").inner_html()
+        found = page.page.locator(".scores").inner_html()
         if r.mask.any():
             assert np.allclose(numbers(found), numbers(table), atol=0.021), f"{found} {table}"
             sees = shown(page, "sees")

@@ -41,7 +41,7 @@ await Promise.all([
     loader: { '.svg': 'dataurl', '.woff2': 'empty', '.woff': 'empty', '.ttf': 'empty', '.eot': 'empty' },
   }),
   build({ ...common, entryPoints: { worker: 'src/worker.js' }, format: 'esm' }),
-  build({ ...common, entryPoints: ['src/reconstruction.js'], format: 'iife', loader: { '.html': 'text' } }),
+  build({ ...common, entryPoints: { reconstruction: 'src/pair.js' }, format: 'iife', loader: { '.html': 'text' } }),
 ]);
 
 // 14 MB, compressed here because not every server does it.

@@ -1,7 +1,7 @@
 // Hide and show patches by hand: mouse, pen, finger, keyboard. The first patch decides what a stroke does.
 
 export class Brush {
-  /** `flip(patch, value)` hides (1) or shows (0) a patch; `hidden()` is the present mask. */
+  /** `hands`: flip(patches, value) hides (1) or shows (0) patches; mask() is the present mask. */
   constructor(root, stage, hands) {
     Object.assign(this, { root, stage, hands, stroke: null, value: 1 });
     this.sees = root.querySelector('.sees');
@@ -38,7 +38,7 @@ export class Brush {
     this.stage.left.setPointerCapture(event.pointerId);
     const patch = this.stage.patchAt(event);
     if (patch < 0) return;
-    this.stroke = { value: 1 - this.hands.hidden()[patch], from: patch };
+    this.stroke = { value: 1 - this.hands.mask()[patch], from: patch };
     this.hands.flip([patch], this.stroke.value);
   }
 
@@ -86,9 +86,9 @@ export class Brush {
     const [x, y] = [at % columns, Math.floor(at / columns)];
     at = Math.min(rows - 1, Math.max(0, y + dy)) * columns + Math.min(columns - 1, Math.max(0, x + dx));
     this.cursor(at);
-    if (press) this.value = 1 - this.hands.hidden()[at];
+    if (press) this.value = 1 - this.hands.mask()[at];
     if (press || event.shiftKey) this.hands.flip([at], this.value);
-    const state = this.hands.hidden()[at] ? 'hidden' : 'visible';
+    const state = this.hands.mask()[at] ? 'hidden' : 'visible';
     const [row, column] = [Math.floor(at / columns) + 1, (at % columns) + 1];
     this.root.querySelector('.quiet').textContent = `row ${row}, column ${column}, ${state}`;
   }

@@ -10,11 +10,11 @@ const REFUSALS = {
 const ROUND = 6000; // milliseconds until every patch of the dance has been hidden and shown again
 
 export class Camera {
-  /** `hands`: update, freeze(picture), excuse(text), touch, say, start of the model, and `about`. */
+  /** `hands` is the explorer, which paints what this one sees. */
   constructor(root, hands) {
     Object.assign(this, { root, hands, on: false, picture: null, dancing: true, times: [] });
     this.bar = root.querySelector('.camera-bar');
-    root.querySelector('.freeze').onclick = () => this.hands.freeze(this.picture);
+    root.querySelector('.freeze').onclick = () => this.hands.keep(this.picture);
     root.querySelector('.off').onclick = () => this.leave();
     root.querySelector('.dance').onclick = () => this.dance(!this.dancing);
     document.addEventListener('visibilitychange', () => document.hidden && this.leave());
@@ -39,8 +39,8 @@ export class Camera {
     this.hands.touch();
     this.asking = {};
     const mine = this.asking;
-    this.hands.say('waiting for your permission');
-    void this.hands.start().catch(() => {}); // the model comes while the reader decides
+    this.hands.status.say('waiting for your permission');
+    void this.hands.engine.start().catch(() => {}); // the model comes while the reader decides
     let stream;
     try {
       if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: 'NotFoundError' });
@@ -65,7 +65,7 @@ export class Camera {
     if (!this.on) return;
     this.bar.hidden = false;
     this.root.classList.add('live');
-    this.hands.say('');
+    this.hands.status.say('');
     void this.loop();
   }
 

@@ -10,12 +10,16 @@ const TRIES = 100; // random picks of a picture without a table
 export const pickSeed = (i) => i * 1009; // of the i-th random pick, as in the tables
 
 export class Game {
-  /** `hands`: about, stage, engine, brush, touch, update, picture (the original), sample (its name), take (a mask to go on from). */
+  /** `hands` is the explorer, which paints what this one keeps. */
   constructor(root, hands) {
     Object.assign(this, { root, hands, on: false });
     this.$ = (selector) => root.querySelector(selector);
     this.count = hands.about.grid[0] * hands.about.grid[1];
     this.keep = numVisible(this.count, RATIO);
+    this.$('.play').onclick = () => {
+      if (hands.camera.on) hands.keep(hands.camera.picture);
+      this.enter();
+    };
     this.$('.leave').onclick = () => this.leave(true);
     this.$('.clear').onclick = () => this.take(this.nothing());
     this.$('.lucky').onclick = () => this.take(this.random(pickSeed(Math.floor(Math.random() * 1e6))), 'random');
@@ -35,23 +39,23 @@ export class Game {
   }
 
   enter(hidden = null) {
-    const { about, stage, touch, update, sample, picture } = this.hands;
+    const { hands, hands: { about } } = this;
     Object.assign(this, { on: true, hidden: hidden ?? this.nothing(), who: 'you', score: null });
-    this.data = about.game?.[sample()] ?? { tried: [] };
+    this.data = about.game?.[hands.state.sample] ?? { tried: [] };
     this.values = this.data.quantiles ?? this.data.tried;
     this.mode(true);
-    stage.veil = true;
-    if (!hidden) touch();
-    if (this.data.tried) void this.tryRandom(picture());
+    hands.stage.veil = true;
+    if (!hidden) hands.touch();
+    if (this.data.tried) void this.tryRandom(hands.original());
     this.judge(null);
-    update();
+    void hands.update();
   }
 
   leave(again) {
     this.on = false;
     this.mode(false);
     this.hands.stage.veil = false;
-    if (this.left < this.keep) this.hands.take(this.hidden); // the slider goes on from the reader's choice
+    if (this.left < this.keep) this.hands.takeHand(this.hidden); // the slider goes on from the reader's choice
     if (again) this.hands.update();
   }
 
@@ -99,7 +103,7 @@ export class Game {
     const invitation = `You may keep ${keep} of ${count} patches. Brush over those that tell most.`;
     $('.verdict').textContent = left === keep ? invitation : left ? `${left} left to keep.` : this.sentence;
     if (!left && score !== null)
-      $('.verdict').insertAdjacentHTML('beforeend', ` <a href="${this.hands.chapter}">Why random? Chapter 02</a>`);
+      $('.verdict').insertAdjacentHTML('beforeend', ` <a href="${this.root.dataset.chapter}">Why random? Chapter 02</a>`);
     this.draw();
   }
 

@@ -1,11 +1,10 @@
 // Which picture: the shipped ones as thumbnails, the reader's own by button or by dropping it, the camera.
 
 export class Sources {
-  /** `hands`: pick(name), take(file), camera(). */
-  constructor(root, pictures, hands) {
-    this.root = root;
+  /** `hands` is the explorer, which picks, takes a file and films. */
+  constructor(root, hands) {
     const bar = root.querySelector('.sources');
-    for (const [name, { address }] of Object.entries(pictures)) {
+    for (const [name, { address }] of Object.entries(hands.pictures)) {
       const title = name.replaceAll('_', ' ');
       const tile = Object.assign(document.createElement('button'), { type: 'button', className: 'tile', title });
       tile.setAttribute('aria-label', title);
@@ -16,7 +15,7 @@ export class Sources {
     }
     const file = root.querySelector('input[type=file]');
     root.querySelector('.own').onclick = () => file.click();
-    root.querySelector('.cam').onclick = () => hands.camera();
+    root.querySelector('.cam').onclick = () => hands.film();
     file.onchange = () => {
       const [chosen] = file.files;
       if (chosen) hands.take(chosen);
@@ -33,10 +32,5 @@ export class Sources {
       over(false);
       if (event.dataTransfer.files[0]) hands.take(event.dataTransfer.files[0]);
     });
-  }
-
-  /** Show which one is chosen. */
-  mark(source) {
-    for (const tile of this.root.querySelectorAll('.tile')) tile.setAttribute('aria-pressed', tile.dataset.source === source);
   }
 }
