@@ -44,6 +44,7 @@ notebooks: $(READY)  ## run every notebook at its smoke scale and store the outp
 	$(BIN)/python notebooks/store.py
 
 artifacts: $(READY)  ## everything that depends on the weights: the pages' model and pictures, README, card, notebooks
+	$(BIN)/python book/_ext/game_tables.py
 	$(BIN)/python book/_ext/live_assets.py
 	$(BIN)/python book/_ext/ladder.py
 	$(BIN)/python book/images/draw_card.py

@@ -14,7 +14,7 @@ from maelib.explorers import state as explorer_state
 FRAMES = [name for name in names() if name != "reconstruction"]
 IMAGES = {
     "patch": ("picture", "patch", "mean"), "position": ("picture", "similarity"), "mask": ("masked", "filled"),
-    "attention": ("picture", "attention"), "learning": ("pictures", "curve"),
+    "attention": ("picture", "attention"), "learning": ("pictures",),
 }  # fmt: skip
 
 

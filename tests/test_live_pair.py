@@ -287,7 +287,7 @@ def broken_page(browser: Any, site: str, script: str = "", block: str = "") -> A
         context.add_init_script(script)
     page = context.new_page()
     if block:
-        page.route(re.compile(block), lambda route: route.abort() if "offline" in script else route.fulfill(status=404))
+        page.route(re.compile(block), lambda route: route.fulfill(status=404))
     page.goto(site + "one.html")
     page.wait_for_function(f"() => document.querySelector('{PAIR}').dataset.state")
     page.locator("input[type=range]").focus()
@@ -296,17 +296,21 @@ def broken_page(browser: Any, site: str, script: str = "", block: str = "") -> A
     return page
 
 
+def answering(kind: str, message: str) -> str:
+    """A script in which the worker answers its first question with an error."""
+    error = f"{{ data: {{ id: 1, error: {{ kind: '{kind}', message: '{message}' }} }} }}"
+    return (
+        "Object.defineProperty(globalThis, 'Worker', { value: class extends Worker { constructor(...all) { super(...all);"
+        f" Promise.resolve().then(() => this.onmessage({error})); }} }} }})"
+    )
+
+
 FAILURES = {
     "browser": ("delete globalThis.WebAssembly", "", "cannot run the model"),
     "server": ("", "model-", "could not be fetched"),
-    "offline": ("/* offline */ Object.defineProperty(Navigator.prototype, 'onLine', { get: () => false });"
-                "Object.defineProperty(globalThis, 'Worker', { value: class extends Worker { constructor(...a) { super(...a);"
-                " Promise.resolve().then(() => this.onmessage({ data: { id: 1, error: { kind: 'offline', message: '' } } })); } } })",
-                "", "seem to be offline"),
-    "memory": ("Object.defineProperty(globalThis, 'Worker', { value: class extends Worker { constructor(...a) { super(...a);"
-               " Promise.resolve().then(() => this.onmessage({ data: { id: 1, error: { kind: 'model', message:"
-               " 'WebAssembly.Memory(): could not allocate memory' } } })); } } })", "", "too little memory"),
-}  # fmt: skip
+    "offline": (answering("offline", ""), "", "seem to be offline"),
+    "memory": (answering("model", "WebAssembly.Memory(): could not allocate memory"), "", "too little memory"),
+}
 
 
 @pytest.mark.parametrize("kind", FAILURES)

@@ -134,8 +134,16 @@ def scene_files(model: Any) -> dict[str, bytes]:
             views = state.views(found[STORED.index(state.DEFAULT["ratio"])])
             plain = webp(side_by_side([views["masked"], views["pasted"]], 320))
     pictures = [webp(state.to_uint8(state.pixels_of({"sample": name}, model.config))) for name in about["samples"]]
-    scene = pack(about | {"paintings": paintings}, pictures)
+    scene = pack(about | {"paintings": paintings, "game": game_of(model)}, pictures)
     return contents | {"scene.bin": scene, "plain-reconstruction.webp": plain}
+
+
+def game_of(model: Any) -> dict[str, Any]:
+    """The game's tables by picture; none where they belong to other weights (the page then draws random masks itself)."""
+    from game_tables import fingerprint, path
+
+    tables = json.loads(path().read_text()) if path().exists() else {}
+    return tables["samples"] if tables.get("weights") == fingerprint(model) else {}
 
 
 def frames_pack(explorer: Any) -> bytes:
@@ -216,7 +224,7 @@ def _model_sources() -> list[Path]:
     """The weights, the pictures, and all code that a frame goes through."""
     from maelib.files import data_path
 
-    data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
+    data = [path for name in ("weights", "samples", "frames", "game") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"
     code = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in ("cli", "training", "app")]
     return [*code, *data, Path(__file__)]

@@ -77,9 +77,9 @@ class ReconstructionExplorer(Explorer):
         sample.observe(self._sample, "value")
         return controls
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         about = "the chosen view; side by side: original and masked above, raw and pasted prediction below"
-        return {"picture": (about, "390px")}
+        return {"picture": (about, "390px", "")}
 
     def arrange(self) -> list[W.Widget]:
         c = self.controls

@@ -52,6 +52,7 @@ export class Reconstruction {
       this.stage.see(this.original(), hidden);
       this.stage.paint(view('pasted', compose(this.original(), raw, hidden, this.about)));
     };
+    this.mark('rest');
     this.opening = new Opening(this.stage.left, this.state.ratio, show, () => this.update());
   }
 
