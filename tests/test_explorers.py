@@ -173,6 +173,16 @@ def test_the_film_stops_when_the_mask_is_made_by_hand():
     assert not getattr(explorer.play, playing)
 
 
+def test_the_film_opens_before_training_and_its_player_follows_the_slider():
+    explorer = explorers.LearningExplorer()
+    assert explorer.state() == {"frame": 0}
+    assert "before training" in explorer.text.value
+    assert "<svg" in explorer.text.value
+    explorer.controls["frame"].value = 2
+    assert explorer.play.value == 2
+    assert "before training" not in explorer.text.value
+
+
 def test_nothing_hidden_has_no_score_of_hidden_pixels():
     explorer = ReconstructionExplorer()
     explorer.choose({"ratio": 0})

@@ -110,3 +110,40 @@ def test_everything_has_a_name(page: Watched):
         .map((e) => e.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
+
+
+@pytest.mark.parametrize("name", ["patch", "position", "attention"])
+def test_a_click_on_the_picture_picks_the_patch_there(page: Watched, name: str):
+    """First and last patch too, and those that a drag comes to."""
+    explorer, i = python_explorer(name), names().index(name)
+    if name == "patch":
+        page.after(i, "frames", page.place(i).locator(".maelib-role-size button").first.click)
+        explorer.controls["size"].index = 0
+    picture = page.place(i).locator(".maelib-role-picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    ends = {role: (explorer.controls[role].min, explorer.controls[role].max) for role in ("row", "column")}
+    for share, which in ((0.01, 0), (0.99, 1)):
+        place = {"x": share * box["width"], "y": (1 - share) * box["height"]}
+        page.after(i, "frames", lambda p=place: picture.click(position=p))
+        explorer.choose(explorer.state() | {"column": ends["column"][which], "row": ends["row"][1 - which]})
+        assert_frame(page, i, explorer, name)
+    page.page.mouse.move(box["x"] + 0.99 * box["width"], box["y"] + 0.01 * box["height"])
+    page.page.mouse.down()
+    page.after(i, "frames", lambda: page.page.mouse.move(box["x"] + 2, box["y"] + 2))
+    page.page.mouse.up()
+    explorer.choose(explorer.state() | {role: low for role, (low, _) in ends.items()})
+    assert_frame(page, i, explorer, name)
+
+
+def test_nothing_is_called_null(page: Watched):
+    assert page.page.locator("[title=null]").count() == 0
+
+
+def test_no_frame_is_drawn_around_a_picture_in_the_dark(browser: Any, book_url: str):
+    """A padding there would also make a click hit the next patch."""
+    for name in ("01_patches", "02_masking", "03_encoder", "06_trainer"):
+        watched = Watched(browser, f"{book_url}notebooks/{name}.html", color_scheme="dark")
+        styles = "[...document.querySelectorAll('.maelib-live img')].map((e) => getComputedStyle(e).padding)"
+        assert set(watched.page.evaluate(styles)) == {"0px"}, name
+        watched.context.close()

@@ -34,6 +34,7 @@ class LearningExplorer(Explorer):
         self.play.add_class("maelib-role-play")
         made = slider("frame", 0, 0, last, about="frame of the recorded run")
         self.link = W.jslink((self.play, "value"), (made, "value"))
+        made.observe(lambda change: setattr(self.play, "value", change["new"]), "value")  # where no front end links them
         return {"frame": made}
 
     def build_images(self) -> dict[str, tuple[str, str, str]]:
@@ -64,7 +65,7 @@ class LearningExplorer(Explorer):
         by_picture = [psnr(o / 255, s / 255, h) for o, s, h in zip(originals, shown, hidden, strict=True)]
         mean = float(np.mean(by_picture))
         loss = next((point["loss"] for point in reversed(about["curve"]) if point["images_seen"] <= seen), None)
-        told = "before training" if loss is None else f"loss {loss:.4f}"
+        told = "before training" if not seen else "its loss not written down" if loss is None else f"loss {loss:.4f}"
         text = (
             f"<p>{seen:,} of {last:,} pictures seen, {told}. Hidden pixels of these {len(shown)} photographs: "
             f"{mean:.2f} dB (protocol masked, {about['mask_ratio']:.0%} hidden). "

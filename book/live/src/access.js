@@ -8,8 +8,10 @@ export function nameEverything(place, explorer) {
     const about = model.get('tooltip') || model.get('description') || role;
     NAMERS[model.get('_model_name')]?.(element, about, model);
   }
-  const status = place.querySelector('.maelib-role-status');
-  status?.setAttribute('aria-live', 'polite');
+  place.querySelector('.maelib-role-status')?.setAttribute('aria-live', 'polite');
+  const quiet = () => place.querySelectorAll('[title=null]').forEach((element) => element.removeAttribute('title'));
+  new MutationObserver(quiet).observe(place, { subtree: true, childList: true, attributeFilter: ['title'] });
+  quiet();
 }
 
 const NAMERS = {
