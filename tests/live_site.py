@@ -34,6 +34,19 @@ PIXELS = """async ([place, role]) => {
   return [canvas.height, canvas.width, Array.from(data).map((v) => String.fromCharCode(v)).join('')];
 }"""
 
+# What a canvas shows, one value a pixel of the model: the middle of each.
+SHOWN = """([name, high, wide]) => {
+  const canvas = document.querySelector(`.maelib-pair .${name} canvas`), out = [];
+  const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0);
+  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  for (let y = 0; y < high; y++) for (let x = 0; x < wide; x++) {
+    const at = Math.floor((y + 0.5) * canvas.height / high) * canvas.width + Math.floor((x + 0.5) * canvas.width / wide);
+    out.push(data[4 * at], data[4 * at + 1], data[4 * at + 2]);
+  }
+  return out;
+}"""
+
 
 def write_site(folder: Path, cache: Path | None = None) -> Path:
     """Sources of the small book: a page without explorers, and one in a sub-folder with all, one of them twice."""
@@ -144,6 +157,15 @@ class Watched:
     def assert_clean(self) -> None:
         assert self.foreign() == []
         assert self.complaints == []
+
+
+def shown(watched: Watched, which: str = "paints") -> np.ndarray:
+    """(H, W, 3) uint8 as a canvas of the first pair shows it, when all has been drawn."""
+    from maelib.explorers.state import embedded_model
+
+    watched.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    high, wide = embedded_model().config.hw
+    return np.array(watched.page.evaluate(SHOWN, [which, high, wide]), np.uint8).reshape(high, wide, 3)
 
 
 def picture_file(path: Path, size: tuple[int, int] = (200, 140)) -> Path:

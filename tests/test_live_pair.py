@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from book_site import serve
-from live_site import Watched, build_site, names, painted_as_in_the_page, picture_file, wire_bytes
+from live_site import Watched, build_site, names, painted_as_in_the_page, picture_file, shown, wire_bytes
 from PIL import Image
 
 from maelib.explorers import state as explorer_state
@@ -22,18 +22,6 @@ STATES: list[dict[str, Any]] = [
     {"sample": "hubble_deep_field", "ratio": 90}, {"strategy": "hand", "hand": "10" * 32},
     {"strategy": "hand", "hand": "0111" * 64, "view": "raw"}, {"strategy": "hand", "hand": ""},
 ]  # fmt: skip
-# What a canvas shows, one value a pixel of the model: the middle of each.
-SHOWN = """([name, high, wide]) => {
-  const canvas = document.querySelector(`.maelib-pair .${name} canvas`), out = [];
-  const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
-  pen.drawImage(canvas, 0, 0);
-  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-  for (let y = 0; y < high; y++) for (let x = 0; x < wide; x++) {
-    const at = Math.floor((y + 0.5) * canvas.height / high) * canvas.width + Math.floor((x + 0.5) * canvas.width / wide);
-    out.push(data[4 * at], data[4 * at + 1], data[4 * at + 2]);
-  }
-  return out;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +36,6 @@ def page(browser: Any, site: str) -> Iterator[Watched]:
     watched = Watched(browser, site + "one.html", viewport={"width": 1300, "height": 900}, reduced_motion="reduce")
     yield watched
     watched.assert_clean()
-
-
-def shown(watched: Watched, which: str = "paints") -> np.ndarray:
-    """(H, W, 3) uint8 as the canvas shows it, when all has been drawn."""
-    watched.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    high, wide = explorer_state.embedded_model().config.hw
-    values = watched.page.evaluate(SHOWN, [which, high, wide])
-    return np.array(values, np.uint8).reshape(high, wide, 3)
 
 
 def move(watched: Watched, state: dict[str, Any], until: str = "model") -> None:

@@ -154,6 +154,13 @@ def node() -> str:
     return shutil.which("node") or str(beside)
 
 
+def test_the_script_of_the_pages_stays_readable():
+    """At most 2,100 lines, none longer than 120."""
+    sources = [path.read_text().splitlines() for path in (ROOT / "book" / "live" / "src").glob("*.js")]
+    assert sum(map(len, sources)) <= 2100
+    assert max(len(line) for lines in sources for line in lines) <= 120
+
+
 def test_units_agree_with_python(tmp_path: Path):
     pictures = [smooth(16, 24), smooth(8, 12, 1), smooth(12, 8)]
     values = {

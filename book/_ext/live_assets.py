@@ -111,7 +111,8 @@ def about_model(model: Any) -> dict[str, Any]:
         "grid": c.grid, "height": c.hw[0], "width": c.hw[1], "channels": c.channels, "patchSize": c.patch_size,
         "hand": state.HAND, "errorLimit": state.ERROR_LIMIT, "errorColours": COLOURS.ravel().tolist(),
         "maxPixels": state.MAX_PIXELS, "maxBytes": state.MAX_BYTES, "protocolTitles": state.PROTOCOL_TITLES,
-        "rowTitles": state.ROW_TITLES, "samples": samples(), "strategies": list(state.RULES), "views": VIEWS,
+        "rowTitles": state.ROW_TITLES, "samples": sorted(samples(), key=lambda name: name != start["sample"]),
+        "strategies": list(state.RULES), "views": VIEWS,
         "ratioMax": state.RATIO_MAX, "seeds": reconstruction.SEEDS, "ratios": reconstruction.STORED, "state": start,
     }  # fmt: skip
 

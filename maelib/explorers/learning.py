@@ -34,7 +34,9 @@ class LearningExplorer(Explorer):
         self.play.add_class("maelib-role-play")
         made = slider("frame", 0, 0, last, about="frame of the recorded run")
         self.link = W.jslink((self.play, "value"), (made, "value"))
-        made.observe(lambda change: setattr(self.play, "value", change["new"]), "value")  # where no front end links them
+        made.observe(
+            lambda change: setattr(self.play, "value", change["new"]), "value"
+        )  # where no front end links them
         return {"frame": made}
 
     def build_images(self) -> dict[str, tuple[str, str, str]]:

@@ -1,5 +1,4 @@
 // What ipywidgets leaves out: names, states and keys for everybody, a patch picked by a click on the picture.
-
 /** Give every control of a place its name and keep it right. */
 export function nameEverything(place, explorer) {
   for (const [role, model] of Object.entries(explorer.roles)) {
@@ -16,18 +15,13 @@ export function nameEverything(place, explorer) {
 
 const NAMERS = {
   ImageModel: (element, about) => element.setAttribute('alt', about),
-  IntSliderModel(element, about) {
-    element.querySelector('[role=slider]')?.setAttribute('aria-label', about);
-    const readout = element.querySelector('.widget-readout');
-    readout?.setAttribute('role', 'textbox');
-    readout?.setAttribute('aria-label', `${about}, as a number`);
-  },
+  IntSliderModel: nameSlider,
   ToggleButtonsModel(element, about, model) {
     const group = element.querySelector('button')?.parentElement ?? element;
     group.setAttribute('role', 'group');
     group.setAttribute('aria-label', about);
-    const press = () =>
-      element.querySelectorAll('button').forEach((button, i) => button.setAttribute('aria-pressed', String(i === model.get('index'))));
+    const pressed = (button, i) => button.setAttribute('aria-pressed', i === model.get('index'));
+    const press = () => element.querySelectorAll('button').forEach(pressed);
     model.on('change', press); // after the view, which makes its buttons anew when a program chooses
     press();
   },
@@ -37,18 +31,20 @@ const NAMERS = {
   },
 };
 
-/** Sliders of any other widget: their label is their name. */
-export function nameSliders(place) {
-  for (const handle of place.querySelectorAll('[role=slider]')) {
-    const slider = handle.closest('.widget-slider');
-    const name = slider?.querySelector('.widget-label')?.textContent || 'value';
-    handle.setAttribute('aria-label', name);
-    slider?.querySelector('.widget-readout')?.setAttribute('role', 'textbox');
-    slider?.querySelector('.widget-readout')?.setAttribute('aria-label', `${name}, as a number`);
-  }
+function nameSlider(element, about) {
+  element.querySelector('[role=slider]')?.setAttribute('aria-label', about);
+  const readout = element.querySelector('.widget-readout');
+  readout?.setAttribute('role', 'textbox');
+  readout?.setAttribute('aria-label', `${about}, as a number`);
 }
 
-/** Click the picture, or move over it with the button down, to pick the patch there: explorers with sliders for row and column. */
+/** Sliders of any other widget: their label is their name. */
+export function nameSliders(place) {
+  for (const slider of place.querySelectorAll('.widget-slider'))
+    nameSlider(slider, slider.querySelector('.widget-label')?.textContent || 'value');
+}
+
+/** A click on the picture, or a drag over it, picks the patch there, where sliders do it by row and column. */
 export function pickByPointer(place, { roles }) {
   const picture = place.querySelector('.maelib-role-picture');
   if (!picture || !roles.row || !roles.column) return;
@@ -58,7 +54,7 @@ export function pickByPointer(place, { roles }) {
     const shares = { row: (event.clientY - box.top) / box.height, column: (event.clientX - box.left) / box.width };
     for (const [role, share] of Object.entries(shares)) {
       const [min, max, step] = ['min', 'max', 'step'].map((key) => roles[role].get(key));
-      const end = Number(place.dataset[role]) || max + step; // rows or columns, in the slider's unit
+      const end = max + (min ? 1 : step); // the picture's rows or columns, in the slider's unit
       const value = min + Math.round((Math.floor(share * end) - min) / step) * step;
       roles[role].set('value', Math.min(max, Math.max(min, value)));
     }

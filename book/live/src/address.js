@@ -1,5 +1,4 @@
 // Picture, ratio, seed, strategy and mask stand in the fragment of the address; a picture of the reader's never does.
-
 import { fromLetters, toLetters } from './mask.js';
 
 /** The address of a state; `hidden` is its mask, which is written down where it was made by hand or in the game. */

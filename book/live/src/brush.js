@@ -1,4 +1,5 @@
 // Hide and show patches by hand: mouse, pen, finger, keyboard. The first patch decides what a stroke does.
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Brush {
   /** `hands`: flip(patches, value) hides (1) or shows (0) patches; mask() is the present mask. */
@@ -13,11 +14,11 @@ export class Brush {
     left.addEventListener('keydown', (event) => this.key(event));
     left.addEventListener('focus', () => left.matches(':focus-visible') && this.cursor(this.last ?? this.middle()));
     left.addEventListener('blur', () => this.cursor(-1));
-    right.addEventListener('pointermove', (event) => event.pointerType !== 'touch' && stage.point(stage.patchAt(event)));
+    const follow = (event) => event.pointerType !== 'touch' && stage.point(stage.patchAt(event));
+    right.addEventListener('pointermove', follow);
     for (const each of [left, right]) each.addEventListener('pointerleave', () => stage.point(-1));
     addEventListener('pointerdown', (event) => event.pointerType === 'touch' && root.classList.add('touch'), true);
     root.classList.toggle('touch', matchMedia('(pointer: coarse)').matches);
-    left.addEventListener('click', (event) => this.point(event));
     this.button.onclick = () => this.mode(!this.on);
   }
 
@@ -59,13 +60,6 @@ export class Brush {
     stroke.from = patch;
   }
 
-  /** A tap outside the mode hides nothing, but shows where the mode is. */
-  point(event) {
-    if (event.pointerType !== 'touch' || this.on) return;
-    this.button.classList.add('look');
-    setTimeout(() => this.button.classList.remove('look'), 700);
-  }
-
   middle() {
     return Math.floor(this.stage.rows / 2) * this.stage.columns + Math.floor(this.stage.columns / 2);
   }
@@ -78,7 +72,7 @@ export class Brush {
 
   key(event) {
     const { rows, columns } = this.stage;
-    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    const [dx, dy] = ARROWS[event.key] ?? [0, 0];
     const press = event.key === ' ' || event.key === 'Enter';
     if (!press && !dx && !dy) return;
     event.preventDefault();

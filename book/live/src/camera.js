@@ -1,5 +1,4 @@
 // What the camera sees, painted live: one frame at a time, as fast as the model answers. Nothing is kept or sent.
-
 import { orderOf, seededIntegers } from './mask.js';
 import { fromBytes } from './pixels.js';
 
@@ -14,7 +13,7 @@ export class Camera {
   constructor(root, hands) {
     Object.assign(this, { root, hands, on: false, picture: null, dancing: true, times: [] });
     this.bar = root.querySelector('.camera-bar');
-    root.querySelector('.freeze').onclick = () => this.hands.keep(this.picture);
+    root.querySelector('.freeze').onclick = () => this.hands.pick('own', this.picture);
     root.querySelector('.off').onclick = () => this.leave();
     root.querySelector('.dance').onclick = () => this.dance(!this.dancing);
     document.addEventListener('visibilitychange', () => document.hidden && this.leave());
@@ -59,7 +58,8 @@ export class Camera {
   async show(stream) {
     const [track] = stream.getVideoTracks();
     const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true, srcObject: stream });
-    Object.assign(this, { stream, video, on: true, times: [], mirror: track.getSettings().facingMode !== 'environment' });
+    const mirror = track.getSettings().facingMode !== 'environment';
+    Object.assign(this, { stream, video, mirror, on: true, times: [] });
     track.onended = () => this.leave();
     await video.play().catch(() => this.leave());
     if (!this.on) return;
@@ -74,7 +74,7 @@ export class Camera {
       this.picture = this.shrink();
       const before = this.times.at(-1);
       await this.hands.update();
-      if (before === this.times.at(-1)) await new Promise((resolve) => setTimeout(resolve, 100)); // nothing came: no hurry
+      if (before === this.times.at(-1)) await new Promise((resolve) => setTimeout(resolve, 100)); // nothing came
       await new Promise(requestAnimationFrame);
     }
   }

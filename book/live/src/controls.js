@@ -1,7 +1,5 @@
 // Slider, buttons and words of the reconstruction explorer; they show what the pictures show.
-
 import { linkTo } from './address.js';
-import { holds } from './compare.js';
 import { countHidden } from './mask.js';
 import { download, openShare, pngOf } from './share.js';
 
@@ -20,7 +18,8 @@ export class Controls {
         $(`[data-key=${key}]`).append(button);
       }
     $('.seed').max = about.seeds - 1;
-    $('.seed').onchange = ({ target }) => this.seed(Math.min(about.seeds - 1, Math.max(0, Math.trunc(target.value) || 0)));
+    const bounded = (seed) => Math.min(about.seeds - 1, Math.max(0, Math.trunc(seed) || 0));
+    $('.seed').onchange = ({ target }) => this.seed(bounded(target.value));
     $('.again').onclick = () => this.seed((hands.state.seed + 1) % about.seeds);
     $('.open-more').onclick = ({ target }) => {
       target.setAttribute('aria-expanded', !($('.more').hidden = !$('.more').hidden));
@@ -31,9 +30,37 @@ export class Controls {
     $('.verdict').onclick = ({ target }) => {
       if (target.matches('.what')) target.setAttribute('aria-expanded', !($('.db').hidden = !$('.db').hidden));
     };
+    this.sources(place, hands);
     holds(place, '.paints canvas', 'original', 'The photo', (name) => hands.look(name));
     holds(place, '.peek', 'original', 'The photo', (name) => hands.look(name));
     holds(place, '.average', 'average', "The neighbours' average", (name) => hands.look(name));
+  }
+
+  /** Which picture: the shipped ones as thumbnails, the reader's own by button or by dropping it, the camera. */
+  sources(root, hands) {
+    const bar = root.querySelector('.sources');
+    for (const [name, { address }] of Object.entries(hands.pictures)) {
+      const title = name.replaceAll('_', ' ');
+      const tile = Object.assign(document.createElement('button'), { type: 'button', className: 'tile', title });
+      tile.setAttribute('aria-label', title);
+      tile.dataset.source = name;
+      tile.style.backgroundImage = `url(${address})`;
+      tile.onclick = () => hands.pick(name);
+      bar.append(tile);
+    }
+    const file = root.querySelector('input[type=file]');
+    root.querySelector('.own').onclick = () => file.click();
+    root.querySelector('.cam').onclick = () => hands.film();
+    file.onchange = () => {
+      if (file.files[0]) hands.take(file.files[0]);
+      file.value = ''; // so that the same file can be chosen again
+    };
+    for (const kind of ['dragover', 'dragleave', 'drop'])
+      root.addEventListener(kind, (event) => {
+        event.preventDefault();
+        root.classList.toggle('drop', kind === 'dragover');
+        if (kind === 'drop' && event.dataTransfer.files[0]) hands.take(event.dataTransfer.files[0]);
+      });
   }
 
   /** A mask by hand has no seed: it makes room for a random one. */
@@ -70,11 +97,29 @@ export class Controls {
 
   share() {
     const { hands, hands: { camera, game, state } } = this;
-    if (camera.on) hands.keep(camera.picture);
+    if (camera.on) hands.pick('own', camera.picture);
     if (!hands.found) return;
     const kept = game.on && game.who === 'you' ? `I kept ${game.keep} of ${hands.count} patches. ` : '';
     const text = kept + ((game.on ? game.sentence : this.sentence) ?? '').replace(' Now beat the search.', '');
     const url = new URL(linkTo(state, hands.mask(), game.on), location.href).href;
     openShare(this.place, { found: hands.found, own: state.sample === 'own', url, text });
   }
+}
+
+/** While `selector` inside the root is held, `look(view)` shows a view under its title; `look()` ends it. */
+function holds(root, selector, view, title, look) {
+  const caption = root.querySelector('.paints b');
+  const own = caption.textContent;
+  const peek = (on) => (event) => {
+    if (!event.target.closest?.(selector) || (event.key && event.key !== ' ' && event.key !== 'Enter')) return;
+    if (event.key) event.preventDefault();
+    if (on === (caption.dataset.held === view)) return;
+    caption.dataset.held = on ? view : '';
+    caption.textContent = on ? title : own;
+    look(on ? view : undefined);
+  };
+  for (const name of ['pointerdown', 'keydown']) root.addEventListener(name, peek(true));
+  for (const name of ['pointerup', 'pointercancel', 'pointerout', 'keyup', 'focusout'])
+    root.addEventListener(name, peek(false));
+  root.addEventListener('contextmenu', (event) => event.target.closest(selector) && event.preventDefault());
 }

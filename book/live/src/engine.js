@@ -1,5 +1,4 @@
-// The model, in a worker of its own: started by the first real action on any explorer of the page, shared by all of them.
-
+// The model, in a worker of its own: started by the first real action in the page, shared by all its explorers.
 const fail = (kind, message) => Object.assign(new Error(message), { kind });
 
 export class Engine {
@@ -26,8 +25,7 @@ export class Engine {
   }
 
   async load() {
-    const { runtime, model } = this.files;
-    await this.ask({ task: 'start', files: [runtime, model] });
+    await this.ask({ task: 'start', files: [this.files.runtime, this.files.model] });
     this.ready = true;
   }
 

@@ -1,5 +1,4 @@
-// Choose what to keep: a quarter of the patches, judged by what the model paints from them (`pasted`: all on the same pixels).
-
+// Choose what to keep: a quarter of the patches, judged by what the model paints from them (`pasted`).
 import { countHidden, hideAfter, numVisible, orderOf, seededIntegers } from './mask.js';
 import { psnr } from './metrics.js';
 import { compose } from './state.js';
@@ -16,12 +15,13 @@ export class Game {
     this.$ = (selector) => root.querySelector(selector);
     this.count = hands.about.grid[0] * hands.about.grid[1];
     this.keep = numVisible(this.count, RATIO);
+    this.nothing = new Uint8Array(this.count).fill(1);
     this.$('.play').onclick = () => {
-      if (hands.camera.on) hands.keep(hands.camera.picture);
+      if (hands.camera.on) hands.pick('own', hands.camera.picture);
       this.enter();
     };
     this.$('.leave').onclick = () => this.leave(true);
-    this.$('.clear').onclick = () => this.take(this.nothing());
+    this.$('.clear').onclick = () => this.take(this.nothing);
     this.$('.lucky').onclick = () => this.take(this.random(pickSeed(Math.floor(Math.random() * 1e6))), 'random');
     this.$('.found').onclick = () => this.take(Uint8Array.from(this.data.search.hidden, Number), 'search');
   }
@@ -30,17 +30,13 @@ export class Game {
     return this.keep - (this.count - countHidden(this.hidden));
   }
 
-  nothing() {
-    return new Uint8Array(this.count).fill(1);
-  }
-
   random(seed) {
     return hideAfter(orderOf(seededIntegers(seed, this.count)), this.keep);
   }
 
   enter(hidden = null) {
     const { hands, hands: { about } } = this;
-    Object.assign(this, { on: true, hidden: hidden ?? this.nothing(), who: 'you', score: null });
+    Object.assign(this, { on: true, hidden: hidden ?? this.nothing, who: 'you', score: null });
     this.data = about.game?.[hands.state.sample] ?? { tried: [] };
     this.values = this.data.quantiles ?? this.data.tried;
     this.mode(true);
@@ -102,14 +98,14 @@ export class Game {
     $('.sees .hint').textContent = `${left} left`;
     const invitation = `You may keep ${keep} of ${count} patches. Brush over those that tell most.`;
     $('.verdict').textContent = left === keep ? invitation : left ? `${left} left to keep.` : this.sentence;
-    if (!left && score !== null)
-      $('.verdict').insertAdjacentHTML('beforeend', ` <a href="${this.root.dataset.chapter}">Why random? Chapter 02</a>`);
+    const link = ` <a href="${this.root.dataset.chapter}">Why random? Chapter 02</a>`;
+    if (!left && score !== null) $('.verdict').insertAdjacentHTML('beforeend', link);
     this.draw();
   }
 
   verdict(score) {
     const { values, data, who } = this;
-    const total = data.quantiles ? about1000(data) : String(values.length);
+    const total = (data.masks ?? values.length).toLocaleString('en');
     const below = values.filter((value) => value < score).length;
     const share = data.quantiles ? Math.max(0, below - 1) : Math.floor((100 * below) / (values.length || 1));
     const better = `etter than ${share >= 100 ? 'all' : `${share} % of`} ${total} random masks.`;
@@ -121,7 +117,7 @@ export class Game {
 
   draw() {
     const [{ values, data, score, left, keep }, you] = [this, { you: 'you', random: 'blind', search: '' }[this.who]];
-    const picks = `${data.quantiles ? about1000(data) : values.length} random masks`;
+    const picks = `${(data.masks ?? values.length).toLocaleString('en')} random masks`;
     drawHill(this.$('.hill'), { values, search: data.search?.psnr, score: left === keep ? null : score, you, picks });
   }
 
@@ -134,10 +130,7 @@ export class Game {
       if (!raw) return;
       data.tried.push(psnr(original, compose(original, raw, hidden, hands.about).pasted));
       this.root.dataset.tried = i;
-      if (this.on && this.data === data && this.score !== null) this.judge(this.score);
-      else if (this.on && this.data === data) this.draw();
+      if (this.on && this.data === data) this.score === null ? this.draw() : this.judge(this.score);
     }
   }
 }
-
-const about1000 = (data) => data.masks.toLocaleString('en');

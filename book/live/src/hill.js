@@ -1,5 +1,4 @@
 // The picture of the game's score: a hill of random masks, a needle that walks over it, a flag where a search got.
-
 const [BASE, TALL, BINS] = [52, 42, 61];
 
 /** `values`, `search` and `score` in dB; `you` names the needle, `picks` the hill. */
@@ -19,12 +18,13 @@ export function drawHill(place, { values, search, score, you, picks }) {
   const needle = svg.querySelector('.you') ?? document.createElementNS('http://www.w3.org/2000/svg', 'g');
   needle.setAttribute('class', 'you');
   const won = score === null ? 0 : x(score);
-  svg.innerHTML = `<path class="random" d="${hill}"/><path class="won" d="${hill}" style="clip-path: inset(0 ${width - won}px 0 0)"/>
+  svg.innerHTML = `<path class="random" d="${hill}"/>
+    <path class="won" d="${hill}" style="clip-path: inset(0 ${width - won}px 0 0)"/>
     <line class="base" x1="0" x2="${width}" y1="${BASE}" y2="${BASE}"/>${search === undefined ? '' : flag(x(search))}
     <text x="${x((low + top) / 2)}" y="70" text-anchor="middle">${picks}</text>
     <text x="${width}" y="70" text-anchor="end">closer to the photo →</text>`;
   if (score === null) return;
-  const near = search !== undefined && Math.abs(won - x(search)) < 46;
+  const near = Math.abs(won - x(search)) < 46;
   needle.innerHTML = `<line y1="14" y2="${BASE - 8}"/><path d="M0,${BASE} l-7,-11 h14 z"/>
     <text y="10" x="${near ? -34 : 0}" text-anchor="middle">${you}</text>`;
   needle.style.transform = `translateX(${won}px)`;
@@ -41,5 +41,5 @@ function outline(values, low, top, x) {
   return `M${x(bins[0])},${BASE} L${points.join(' ')} L${x(bins.at(-1))},${BASE} Z`;
 }
 
-const flag = (at) =>
-  `<g class="flag" transform="translate(${at},0)"><line y1="14" y2="${BASE}"/><text y="10" text-anchor="middle">a search</text></g>`;
+const flag = (at) => `<g class="flag" transform="translate(${at},0)"><line y1="14" y2="${BASE}"/>
+  <text y="10" text-anchor="middle">a search</text></g>`;

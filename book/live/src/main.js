@@ -1,22 +1,18 @@
 // The script of every page with widgets: shows them, names them, and answers them in the kernel's place.
-
 import './live.css';
 import { nameEverything, nameSliders, pickByPointer } from './access.js';
 import { Explorer } from './explorer.js';
 import { driveByFrames } from './frames.js';
 import { Manager } from './manager.js';
+import { filesOfPage } from './pack.js';
 
 const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
 const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
 
 async function start() {
-  // The theme's icon script would replace the <i> elements that widgets look for.
-  window.FontAwesome?.noAuto?.();
-  // ipywidgets speaks to MathJax 2, the book has MathJax 3.
-  if (window.MathJax && !window.MathJax.Hub) window.MathJax.Hub = { Queue() {} };
-  const manifest = JSON.parse(document.getElementById('maelib-live').textContent);
-  const address = ({ name, size }) => ({ url: new URL(manifest.root + name, document.baseURI).href, size });
-  const files = Object.fromEntries(Object.entries(manifest.files).map(([key, file]) => [key, address(file)]));
+  window.FontAwesome?.noAuto?.(); // the theme's icon script would replace the <i> elements that widgets look for
+  if (window.MathJax && !window.MathJax.Hub) window.MathJax.Hub = { Queue() {} }; // ipywidgets speaks to MathJax 2
+  const files = filesOfPage();
   for (const place of document.querySelectorAll('.maelib-live')) {
     try {
       await show(place, files);

@@ -1,5 +1,4 @@
 // Which patches stay visible: maelib/strategies.py and maelib/masking.py, number for number.
-
 /** `count` integers of 24 bits from the generator mulberry32, beginning after `skip` of them. */
 export function seededIntegers(seed, count, skip = 0) {
   const numbers = new Uint32Array(count);
@@ -63,17 +62,12 @@ export function hideAfter(order, keep) {
 
 export const countHidden = (hidden) => hidden.reduce((a, b) => a + b, 0);
 
-/** The mask by hand: a character for each patch row by row, "1" = hidden, or for `cells` x `cells` squares over the patches. */
+/** The mask by hand: a character for each patch, "1" = hidden, or for each of `cells` x `cells` squares over them. */
 export function hideByHand(text, cells, [rows, columns]) {
-  const hidden = new Uint8Array(rows * columns);
-  const fine = text.length === hidden.length;
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) {
-      const cell = Math.floor((row * cells) / rows) * cells + Math.floor((column * cells) / columns);
-      const patch = row * columns + column;
-      hidden[patch] = text[fine ? patch : cell] === '1' ? 1 : 0;
-    }
-  return hidden;
+  const fine = text.length === rows * columns;
+  const square = (row, column) => Math.floor((row * cells) / rows) * cells + Math.floor((column * cells) / columns);
+  const place = (patch) => (fine ? patch : square(Math.floor(patch / columns), patch % columns));
+  return Uint8Array.from({ length: rows * columns }, (_, patch) => text[place(patch)] === '1');
 }
 
 /** A mask in an address: six patches a letter. */

@@ -1,5 +1,4 @@
 // The first view: once, from the whole photograph to the ratio at which the explorer rests.
-
 const LENGTH = 2600; // milliseconds
 
 export class Opening {
@@ -7,13 +6,12 @@ export class Opening {
   constructor(frame, ratio, show, rest) {
     Object.assign(this, { ratio, show, rest, running: true });
     void show(0);
-    this.watch = new IntersectionObserver(([entry]) => entry.isIntersecting && this.begin(), { threshold: 0.4 });
+    this.watch = new IntersectionObserver(([entry]) => {
+      if (!entry.isIntersecting) return;
+      this.watch.disconnect();
+      setTimeout(() => this.running && this.step(performance.now()), 450);
+    }, { threshold: 0.4 });
     this.watch.observe(frame);
-  }
-
-  begin() {
-    this.watch.disconnect();
-    setTimeout(() => this.running && this.step(performance.now()), 450);
   }
 
   step(began) {

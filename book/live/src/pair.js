@@ -1,15 +1,13 @@
 // The script of pages with the reconstruction explorer.
-
 import './reconstruction.css';
 import { Engine } from './engine.js';
+import { filesOfPage } from './pack.js';
 import { Reconstruction } from './reconstruction.js';
 import { loadScene } from './scene.js';
 
 async function start() {
   const places = [...document.querySelectorAll('.maelib-pair')];
-  const manifest = JSON.parse(document.getElementById('maelib-live').textContent);
-  const address = ({ name, size }) => ({ url: new URL(manifest.root + name, document.baseURI).href, size });
-  const files = Object.fromEntries(Object.entries(manifest.files).map(([key, file]) => [key, address(file)]));
+  const files = filesOfPage();
   try {
     const [engine, scene] = [new Engine(files), await loadScene(files)];
     for (const place of places) place.driver = new Reconstruction(place, engine, scene, place === places[0]);

@@ -1,5 +1,4 @@
-// Pictures are {height, width, channels, data}, pixel by pixel, channels last; data in [0, 1]. The model's graph has channels first.
-
+// Pictures are {height, width, channels, data}, pixel by pixel, data in [0, 1]. The model's graph has channels first.
 /** (H, W, C) to (C, H, W): one plane of numbers a channel, as the graph takes them. */
 export function channelsFirst({ height, width, channels, data }) {
   const area = height * width;
@@ -15,18 +14,16 @@ export function channelsLast(planes, { height, width, channels }) {
 
 /** A mask of patches as a mask of pixels, 1 = hidden. */
 export function pixelMask(hidden, [rows, columns], size) {
-  const mask = new Uint8Array(rows * columns * size * size);
   const width = columns * size;
-  for (let y = 0; y < rows * size; y++)
-    for (let x = 0; x < width; x++)
-      mask[y * width + x] = hidden[Math.floor(y / size) * columns + Math.floor(x / size)];
-  return mask;
+  const patch = (i) => Math.floor(i / width / size) * columns + Math.floor((i % width) / size);
+  return Uint8Array.from({ length: rows * size * width }, (_, i) => hidden[patch(i)]);
 }
 
 /** One picture where a mask of pixels is 0, another where it is 1. */
 export function paste(original, fill, mask) {
   const { channels } = original;
-  return { ...original, data: original.data.map((value, i) => (mask[Math.floor(i / channels)] ? fill.data[i] : value)) };
+  const data = original.data.map((value, i) => (mask[Math.floor(i / channels)] ? fill.data[i] : value));
+  return { ...original, data };
 }
 
 /** Bytes, `step` of them a pixel, red first, as a picture of the model's shape; one channel as PIL's "L" has it. */

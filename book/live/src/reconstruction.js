@@ -1,21 +1,19 @@
 // The reconstruction explorer: one state, drawn at once on the left, painted by the model on the right.
-
 import { stateInAddress } from './address.js';
 import { Brush } from './brush.js';
 import { Camera } from './camera.js';
 import { Controls } from './controls.js';
 import { failure } from './engine.js';
+import { mark } from './explorer.js';
 import { Game } from './game.js';
 import { countHidden, hideAfter, hideByHand, numVisible, orderOf, seededNoise } from './mask.js';
 import { psnr } from './metrics.js';
 import { Opening } from './opening.js';
 import { channelsLast, fromBytes } from './pixels.js';
 import markup from './reconstruction.html';
-import { Sources } from './sources.js';
 import { Stage } from './stage.js';
-import { averageOf, compose, scores, scoresHtml, view } from './state.js';
+import { averageOf, compose, compared, EVERYTHING, NOTHING, scores, scoresHtml, view } from './state.js';
 import { Status } from './status.js';
-import { compared, EVERYTHING, NOTHING } from './verdict.js';
 
 const AGAIN = 5000; // milliseconds until an action tries anew what has failed
 
@@ -33,14 +31,12 @@ export class Reconstruction {
     this.brush = new Brush(place, this.stage, this);
     this.camera = new Camera(place, this);
     this.game = new Game(place, this);
-    this.sources = new Sources(place, this);
     engine.listeners.add((...stage) => this.loading(...stage));
     if (addressed) addEventListener('hashchange', () => this.restore());
     this.begin(place.dataset.start ? JSON.parse(place.dataset.start) : null);
   }
 
-  // -- the state -------------------------------------------------------------------------------------------------------
-
+  // -- the state --
   begin(given) {
     if (given) this.put(given);
     if (this.restore() || given || matchMedia('(prefers-reduced-motion: reduce)').matches) return void this.update();
@@ -52,7 +48,7 @@ export class Reconstruction {
       this.stage.see(this.original(), hidden);
       this.stage.paint(view('pasted', compose(this.original(), raw, hidden, this.about)));
     };
-    this.mark('rest');
+    mark(this.place, 'rest');
     this.opening = new Opening(this.stage.left, this.state.ratio, show, () => this.update());
   }
 
@@ -90,9 +86,9 @@ export class Reconstruction {
   }
 
   slide(ratio) {
-    if (!this.brushed) return this.set({ ratio });
     this.touch();
-    this.visible = numVisible(this.count, ratio / 100);
+    if (this.brushed) this.visible = numVisible(this.count, ratio / 100);
+    else this.state.ratio = ratio;
     return this.update();
   }
 
@@ -102,8 +98,7 @@ export class Reconstruction {
     this.controls.show(this.mask(), Number(this.controls.slider.value));
   }
 
-  // -- what is hidden --------------------------------------------------------------------------------------------------
-
+  // -- what is hidden --
   /** All patches, those first that stay visible longest; after brushing "hide more" goes on from there. */
   order() {
     const { seed, strategy } = this.state;
@@ -140,8 +135,7 @@ export class Reconstruction {
     return this.camera.picture ?? (this.state.sample === 'own' ? this.own : this.pictures[this.state.sample]);
   }
 
-  // -- one painting after the other, the newest wins -------------------------------------------------------------------
-
+  // -- one painting after the other, the newest wins --
   /** Bring both pictures up to the state. */
   async update() {
     this.wanted++;
@@ -193,7 +187,7 @@ export class Reconstruction {
     if (this.camera.on) this.camera.counted();
     if (this.game.on) this.game.judge(psnr(original, this.found.pasted));
     else this.measure();
-    this.mark('model');
+    mark(this.place, 'model');
   }
 
   /** The second picture, in the chosen view or in one that is held. */
@@ -219,8 +213,7 @@ export class Reconstruction {
     if (found && place.checkVisibility()) place.innerHTML = scoresHtml(scores(found), found.hidden, this.about);
   }
 
-  // -- without the model -----------------------------------------------------------------------------------------------
-
+  // -- without the model --
   /** A stored painting, else the average of the neighbours, which the model must beat; dimmed where it is not exact. */
   async preview(hidden) {
     const [mine, original] = [this.wanted, this.original()];
@@ -234,16 +227,11 @@ export class Reconstruction {
     this.look();
     if (!hidden.includes(1)) this.controls.tell({ text: NOTHING });
     else if (stored?.exact) this.controls.tell(compared(stored.psnr, psnr(original, average)));
-    else if (!this.touched) this.offer();
-    this.mark('preview');
-  }
-
-  offer() {
-    const size = `paint it (${Math.round(this.engine.size / 1e6)} MB)`;
-    this.status.say('not painted yet', null, size, () => {
-      this.touch();
-      void this.update();
-    });
+    else if (!this.touched) {
+      const offer = `paint it (${Math.round(this.engine.size / 1e6)} MB)`;
+      this.status.say('not painted yet', null, offer, () => this.pick(this.state.sample));
+    }
+    mark(this.place, 'preview');
   }
 
   /** Nothing can be painted: what is at hand is shown, with the reason. */
@@ -251,12 +239,13 @@ export class Reconstruction {
     this.failed = error;
     await this.preview(this.mask());
     const never = error.kind === 'browser';
-    if (!error.told)
-      this.status.say(`${failure(error)} The slider still shows stored paintings.`, null, never ? 'OK' : 'try again', () => {
-        this.failed = never ? { ...error, at: Infinity, told: true } : null;
-        void this.update();
-      });
-    this.mark('failed');
+    const again = () => {
+      this.failed = never ? { ...error, at: Infinity, told: true } : null;
+      void this.update();
+    };
+    const text = `${failure(error)} The slider still shows stored paintings.`;
+    if (!error.told) this.status.say(text, null, never ? 'OK' : 'try again', again);
+    mark(this.place, 'failed');
   }
 
   loading(what, loaded, total) {
@@ -268,21 +257,20 @@ export class Reconstruction {
 
   nothing() {
     this.found = null;
-    this.stage.blank();
+    this.stage.paint(null);
     if (this.game.on) return this.status.say('');
     this.place.classList.add('waiting');
     this.status.say(EVERYTHING, null);
-    this.mark('refused');
+    mark(this.place, 'refused');
   }
 
   /** A file or a camera was refused: pictures and controls stay as they were. */
   excuse(text) {
     this.status.say(text, null, 'OK', () => this.update());
-    this.mark('refused');
+    mark(this.place, 'refused');
   }
 
-  // -- whose picture ---------------------------------------------------------------------------------------------------
-
+  // -- whose picture --
   /** The newest choice wins, whatever opens first. */
   async take(file) {
     const mine = ++this.newest;
@@ -291,7 +279,7 @@ export class Reconstruction {
     void this.engine.start().catch(() => {});
     try {
       const bytes = await this.engine.open(file, this.about);
-      if (mine === this.newest) this.keep(fromBytes(bytes, 3, this.about));
+      if (mine === this.newest) this.pick('own', fromBytes(bytes, 3, this.about));
     } catch (error) {
       const { kind, message } = error;
       const text = kind === 'refused' ? `${message[0].toUpperCase()}${message.slice(1)}.` : failure(error);
@@ -301,12 +289,9 @@ export class Reconstruction {
     }
   }
 
-  keep(picture) {
-    this.own = picture;
-    this.pick('own');
-  }
-
-  pick(name) {
+  /** A shipped picture, or `own`, the reader's. */
+  pick(name, own = this.own) {
+    this.own = own;
     this.newest++;
     this.camera.stop();
     this.touch();
@@ -319,11 +304,5 @@ export class Reconstruction {
     this.newest++;
     if (this.game.on) this.game.leave();
     void this.camera.start();
-  }
-
-  /** For tests and style sheets: how far the explorer is. */
-  mark(state) {
-    this.place.dataset.state = state;
-    this.place.dataset.count = 1 + Number(this.place.dataset.count ?? 0);
   }
 }

@@ -1,10 +1,8 @@
 // A card with before and after, drawn here; a link that holds the state, never a photo.
-
 import { paste } from './pixels.js';
-import { put } from './stage.js';
+import { canvasOf, put } from './stage.js';
 import { view } from './state.js';
 
-const NAME = 'seeing-the-unseen.png';
 const TILE = [0.894, 0.91, 0.929]; // of a hidden patch, as in the light page
 
 /** Offer a file to be kept. */
@@ -34,12 +32,7 @@ export function openShare(root, { found, own, url, text }) {
       $('.note').textContent = url; // to be copied by hand
     }
   };
-  $('.keep').onclick = async () => download(await pngOf(card), NAME);
-  $('.native').hidden = !navigator.canShare?.({ files: [new File([], NAME, { type: 'image/png' })] });
-  $('.native').onclick = async () => {
-    const files = [new File([await pngOf(card)], NAME, { type: 'image/png' })];
-    await navigator.share({ text, url: own ? undefined : url, files }).catch(() => {}); // the reader thought better of it
-  };
+  $('.keep').onclick = async () => download(await pngOf(card), 'seeing-the-unseen.png');
   $('.close').onclick = () => dialog.close();
   dialog.showModal();
 }
@@ -47,7 +40,7 @@ export function openShare(root, { found, own, url, text }) {
 function draw(card, found, text) {
   const { original, mask } = found;
   const pen = card.getContext('2d');
-  const small = Object.assign(document.createElement('canvas'), { width: original.width, height: original.height });
+  const small = canvasOf(original);
   const scale = 448 / Math.max(original.width, original.height);
   const write = (words, x, y, size, weight, colour) => {
     pen.font = `${weight} ${size}px system-ui, sans-serif`;

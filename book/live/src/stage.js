@@ -1,5 +1,4 @@
 // The two pictures: what is drawn, how it moves, and which patch the reader points at.
-
 import { toBytes } from './pixels.js';
 
 const CALM = matchMedia('(prefers-reduced-motion: reduce)');
@@ -17,7 +16,7 @@ export class Stage {
     this.hidden = new Uint8Array(this.count);
     this.hover = this.cursor = -1;
     this.veil = false; // in the game the photograph shines through
-    this.small = [0, 1].map(() => Object.assign(document.createElement('canvas'), { width: about.width, height: about.height }));
+    this.small = [0, 1].map(() => canvasOf(about));
     root.style.setProperty('--aspect', this.columns / this.rows);
     new ResizeObserver(() => this.layout()).observe(root.querySelector('.pair'));
     new MutationObserver(() => this.colours()).observe(document.documentElement, { attributeFilter: ['data-theme'] });
@@ -53,23 +52,17 @@ export class Stage {
     this.wake();
   }
 
-  /** Three bytes a pixel: {height, width, data}. */
+  /** Three bytes a pixel, {height, width, data}; null for nothing. */
   paint(bytes, calm = false) {
-    this.goal = Float32Array.from(bytes.data);
-    this.settled = calm || CALM.matches || !this.shown;
-    if (this.settled) this.shown = this.goal.slice(); // a copy: what is shown moves, pictures must not
-    this.wake();
-  }
-
-  blank() {
-    this.goal = this.shown = null;
+    this.goal = bytes && Float32Array.from(bytes.data);
+    this.settled = calm || CALM.matches || !this.shown || !bytes;
+    if (this.settled) this.shown = this.goal?.slice(); // a copy: what is shown moves, pictures must not
     this.wake();
   }
 
   point(patch) {
-    if (patch === this.hover) return;
+    if (patch !== this.hover) this.wake();
     this.hover = patch;
-    this.wake();
   }
 
   wake() {
@@ -117,7 +110,7 @@ export class Stage {
 
   /** A tile of the page's own colour grows over a patch. */
   tile(pen, i, cover) {
-    const [x, y, side] = [(i % this.columns) * this.patch, Math.floor(i / this.columns) * this.patch, this.patch];
+    const [[x, y], side] = [this.corner(i), this.patch];
     const pad = Math.round((side * 0.65 * (1 - cover)) / 2);
     pen.globalAlpha = this.veil ? cover * 0.72 : cover;
     pen.fillStyle = this.veil ? this.ink.veil : this.ink.seam;
@@ -127,13 +120,14 @@ export class Stage {
     pen.fillRect(x + pad, y + pad, side - 2 * pad - 1, side - 2 * pad - 1);
   }
 
+  corner(patch) {
+    return [(patch % this.columns) * this.patch, Math.floor(patch / this.columns) * this.patch];
+  }
+
   outline(pen, patch, colour, wide) {
-    const [x, y] = [(patch % this.columns) * this.patch, Math.floor(patch / this.columns) * this.patch];
-    const dpr = devicePixelRatio || 1;
-    for (const [style, width] of [['#fffc', (2 + 2 * wide) * dpr], [colour, 2 * wide * dpr]]) {
-      pen.strokeStyle = style;
-      pen.lineWidth = width;
-      pen.strokeRect(x, y, this.patch, this.patch);
+    for (const [style, width] of [['#fffc', 2 + 2 * wide], [colour, 2 * wide]]) {
+      Object.assign(pen, { strokeStyle: style, lineWidth: width * (devicePixelRatio || 1) });
+      pen.strokeRect(...this.corner(patch), this.patch, this.patch);
     }
   }
 
@@ -146,6 +140,9 @@ export class Stage {
     return inside ? row * this.columns + column : -1;
   }
 }
+
+/** A canvas of the model's size. */
+export const canvasOf = ({ width, height }) => Object.assign(document.createElement('canvas'), { width, height });
 
 /** Draw three bytes a pixel on a canvas of the same size. */
 export function put(canvas, { data }) {

@@ -1,7 +1,6 @@
 // The worker: onnxruntime-web on one thread of WebAssembly. Everything heavy is here, the page itself stays smooth.
-
 import * as ort from 'onnxruntime-web/wasm';
-import { inflate, read } from './pack.js';
+import { ask, inflate, read } from './pack.js';
 import { channelsFirst } from './pixels.js';
 import { openPicture } from './upload.js';
 
@@ -37,14 +36,11 @@ async function load(url, progress) {
   try {
     cache = await caches.open(CACHE);
     response = await cache.match(url);
-  } catch {
-    // no cache outside of secure contexts
-  }
+  } catch {} // no cache outside of secure contexts
   const hit = Boolean(response);
   let blob;
   try {
-    response ??= await fetch(url);
-    if (!response.ok) throw Object.assign(new Error(`${response.status} for ${url}`), { kind: 'server' });
+    response ??= await ask(url);
     blob = await read(response, progress);
   } catch (error) {
     throw Object.assign(error, { kind: error.kind ?? (navigator.onLine ? 'server' : 'offline') });
@@ -58,10 +54,9 @@ async function forget(kept) {
   try {
     const cache = await caches.open(CACHE);
     const folder = new URL('.', kept[0]).href;
-    for (const { url } of await cache.keys()) if (url.startsWith(folder) && !kept.includes(url)) await cache.delete(url);
-  } catch {
-    // as above
-  }
+    for (const { url } of await cache.keys())
+      if (url.startsWith(folder) && !kept.includes(url)) await cache.delete(url);
+  } catch {} // as above
 }
 
 async function paint({ image, hidden }) {
