@@ -1,6 +1,7 @@
 """LearningExplorer: a training run as a film (chapter 06)."""
 
 import html
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -108,7 +109,7 @@ def draw_curve(curve: list[dict[str, float]], seen: int, last: int) -> str:
         x = LEFT + (right - LEFT) * np.log(max(images, first) / first) / max(np.log(last / first), 1e-9)
         return x, MARGIN + (floor - MARGIN) * (high - log_loss) / max(high - low, 1e-9)
 
-    def line(points: list[tuple[float, float]], style: str) -> str:
+    def line(points: Sequence[tuple[float, float]], style: str) -> str:
         return f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" fill="none" {style}/>'
 
     def text(x: float, y: float, words: str, anchor: str) -> str:
