@@ -113,8 +113,9 @@ def test_everything_has_a_name(page: Watched):
 
 
 @pytest.mark.parametrize("name", ["patch", "position", "attention"])
-def test_a_click_on_the_picture_picks_the_patch_there(page: Watched, name: str):
+def test_a_click_on_the_picture_picks_the_patch_there(browser: Any, live_url: str, name: str):
     """First and last patch too, and those that a drag comes to."""
+    page = Watched(browser, live_url + "deep/all.html", viewport={"width": 1300, "height": 900})
     explorer, i = python_explorer(name), names().index(name)
     if name == "patch":
         page.after(i, "frames", page.place(i).locator(".maelib-role-size button").first.click)
@@ -134,6 +135,8 @@ def test_a_click_on_the_picture_picks_the_patch_there(page: Watched, name: str):
     page.page.mouse.up()
     explorer.choose(explorer.state() | {role: low for role, (low, _) in ends.items()})
     assert_frame(page, i, explorer, name)
+    page.assert_clean()
+    page.context.close()
 
 
 def test_nothing_is_called_null(page: Watched):
