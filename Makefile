@@ -53,6 +53,7 @@ claims: $(READY)  ## what the chapters claim, over three seeds: half an hour
 	$(BIN)/python benchmarks/claims.py --json data/results/claims.json
 
 artifacts: $(READY)  ## everything that depends on the weights: the pages' model and pictures, README, card, notebooks
+	$(BIN)/python book/_ext/game_tables.py
 	$(BIN)/python book/_ext/live_assets.py
 	$(BIN)/python book/_ext/ladder.py
 	$(BIN)/python book/images/draw_card.py

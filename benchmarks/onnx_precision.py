@@ -1,11 +1,10 @@
 """What the weights may lose on their way into a web page: ONNX in fp32, fp16 and int8, measured on real pictures.
 
-    python benchmarks/onnx_precision.py --n 1000 --json data/results/onnx_precision.json     # five minutes on two cores
+    python benchmarks/onnx_precision.py --json data/results/onnx_precision.json     # three minutes on two cores
 
 PSNR of the hidden pixels (protocol `masked`) on the first n validation pictures of Tiny ImageNet, 75 % hidden, through
 onnxruntime, one mask a picture as in `maelib evaluate`. `furthest` is the largest difference of any pixel from the
-float32 file over those pictures, on the scale of 0 to 255. Chosen is the smallest file that loses at most 0.1 dB and moves
-no pixel by more than 2.
+float32 file over those pictures, on the scale of 0 to 255. Chosen is the smallest file that loses at most 0.1 dB.
 """
 
 import gzip
@@ -23,7 +22,7 @@ from maelib.interop.onnx import PRECISIONS, onnx_bytes
 from maelib.masking import pixel_mask
 from maelib.strategies import seeded
 
-ALLOWED_DB, ALLOWED_PIXEL = 0.1, 2.0
+ALLOWED_DB = 0.1
 
 
 def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[dict[str, Any]]:
@@ -57,10 +56,10 @@ def measure(name: str, n: int, mask_ratio: float = 0.75, seed: int = 0) -> list[
 
 
 def main() -> None:
-    parser = parser_of(__doc__, "model", "n", "json", n=1000)
+    parser = parser_of(__doc__, "model", "n", "json", n=500)
     args = parser.parse_args()
     rows = measure(args.model, args.n)
-    good = (row for row in rows if row["lost_db"] <= ALLOWED_DB and row["furthest"] <= ALLOWED_PIXEL)
+    good = (row for row in rows if row["lost_db"] <= ALLOWED_DB)
     chosen = min(good, key=lambda row: row["bytes"])
     for row in rows:
         row["chosen"] = row is chosen

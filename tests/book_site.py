@@ -23,7 +23,7 @@ PREFIX = urlsplit(URLS["Documentation"]).path  # not "/": a link to the root of 
 COMPRESSED = ("text/", "application/javascript", "application/json", "application/wasm", "image/svg")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
 ]  # fmt: skip
 
 

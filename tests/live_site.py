@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,28 @@ html_context, html_favicon = {{"default_mode": "auto"}}, {icon!r}
 BY_HAND = {"strategy": "hand", "hand": "01" * 8 + "0" * 48, "sample": "coffee"}  # of the stored notebook
 VIEW = "application/vnd.jupyter.widget-view+json"
 NAMES = ("patch", "position", "mask", "attention", "learning", "reconstruction")
+ALL = ".maelib-live, .maelib-pair"
 PIXELS = """async ([place, role]) => {
-  const picture = document.querySelectorAll('.maelib-live')[place].querySelector(`.maelib-role-${role}`);
+  const picture = document.querySelectorAll('.maelib-live, .maelib-pair')[place].querySelector(`.maelib-role-${role}`);
   await picture.decode();
   const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
   const context = canvas.getContext('2d');
   context.drawImage(picture, 0, 0);
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
   return [canvas.height, canvas.width, Array.from(data).map((v) => String.fromCharCode(v)).join('')];
+}"""
+
+# What a canvas shows, one value a pixel of the model: the middle of each.
+SHOWN = """([name, high, wide]) => {
+  const canvas = document.querySelector(`.maelib-pair .${name} canvas`), out = [];
+  const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0);
+  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  for (let y = 0; y < high; y++) for (let x = 0; x < wide; x++) {
+    const at = Math.floor((y + 0.5) * canvas.height / high) * canvas.width + Math.floor((x + 0.5) * canvas.width / wide);
+    out.push(data[4 * at], data[4 * at + 1], data[4 * at + 2]);
+  }
+  return out;
 }"""
 
 
@@ -103,25 +118,26 @@ class Watched:
         self.host = url.split("/")[2]
         self.page.goto(url)
         self.page.wait_for_function(
-            "() => document.querySelectorAll('.maelib-live').length &&"
-            " [...document.querySelectorAll('.maelib-live')].every((place) => place.dataset.state)"
+            "(all) => document.querySelectorAll(all).length &&"
+            " [...document.querySelectorAll(all)].every((place) => place.dataset.state)",
+            arg=ALL,
         )
 
     def place(self, i: int) -> Any:
-        return self.page.locator(".maelib-live").nth(i)
+        return self.page.locator(ALL).nth(i)
 
     def count(self, i: int) -> int:
         return int(self.place(i).get_attribute("data-count") or 0)
 
     def after(self, i: int, state: str, action: Any, timeout: float = 30_000) -> None:
         """Act, and wait until the explorer has reached a state since."""
-        self.page.wait_for_function("(i) => !document.querySelectorAll('.maelib-live')[i].driver?.busy", arg=i)
+        self.page.wait_for_function("([all, i]) => !document.querySelectorAll(all)[i].driver?.busy", arg=[ALL, i])
         before = self.count(i)
         action()
         self.page.wait_for_function(
-            "([i, before, state]) => { const { dataset } = document.querySelectorAll('.maelib-live')[i];"
-            " return Number(dataset.count ?? 0) > before && dataset.state === state; }",
-            arg=[i, before, state],
+            "([all, i, before, state]) => { const { dataset, driver } = document.querySelectorAll(all)[i];"
+            " return Number(dataset.count ?? 0) > before && dataset.state === state && !driver?.busy; }",
+            arg=[ALL, i, before, state],
             timeout=timeout,
         )
 
@@ -139,8 +155,17 @@ class Watched:
         ]
 
     def assert_clean(self) -> None:
-        assert not self.foreign()
-        assert not self.complaints
+        assert self.foreign() == []
+        assert self.complaints == []
+
+
+def shown(watched: Watched, which: str = "paints") -> np.ndarray:
+    """(H, W, 3) uint8 as a canvas of the first pair shows it, when all has been drawn."""
+    from maelib.explorers.state import embedded_model
+
+    watched.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    high, wide = embedded_model().config.hw
+    return np.array(watched.page.evaluate(SHOWN, [which, high, wide]), np.uint8).reshape(high, wide, 3)
 
 
 def picture_file(path: Path, size: tuple[int, int] = (200, 140)) -> Path:
@@ -157,3 +182,32 @@ def wire_bytes(page: Any) -> int:
         "() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
         ".reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
     )
+
+
+def painted_as_in_the_page(state: dict[str, Any]) -> Any:
+    """The `Reconstruction` of a state from the very graph that the page loads, run by Python's onnxruntime."""
+    from live_assets import PRECISION
+
+    from maelib.evaluation import Reconstruction
+    from maelib.explorers import state as explorer
+
+    model = explorer.embedded_model()
+    empty, masking = (
+        explorer.unfilled(state, model.config),
+        explorer.masking_of(explorer.DEFAULT | state, model.config.grid),
+    )
+    inputs = {"images": empty.original.transpose(2, 0, 1)[None].copy()}
+    inputs |= {"visible": masking.visible.numpy(), "hidden": masking.hidden.numpy()}
+    (pixels,) = _session(id(model), PRECISION).run(None, inputs)
+    return Reconstruction(empty.original, pixels[0].transpose(1, 2, 0), empty.mask)
+
+
+@cache
+def _session(model: int, precision: str) -> Any:
+    """A session for the embedded model; its id makes another one where a test puts another in its place."""
+    import onnxruntime
+
+    from maelib.explorers.state import embedded_model
+    from maelib.interop.onnx import onnx_bytes
+
+    return onnxruntime.InferenceSession(onnx_bytes(embedded_model(), precision), providers=["CPUExecutionProvider"])

@@ -1,5 +1,6 @@
 """The web application without a browser: every control, uploads good and bad, models good and bad."""
 
+import ast
 import html
 import json
 import os
@@ -42,7 +43,7 @@ def page(monkeypatch=None, **environment):
 
 def scores(app):
     """The table of scores as it is shown."""
-    return next(element.value for element in app.html if "maelib-scores" in element.value)
+    return next(element.value for element in app.html if "patches hidden" in element.value)
 
 
 def expected(**state):
@@ -161,6 +162,28 @@ def test_bad_upload_is_a_sentence_and_changes_nothing(content, message, monkeypa
     app.file_uploader(key="upload").set_value(("y.png", png(), "image/png")).run()
     assert not app.error
     assert scores(app) != expected(sample="rocket", ratio=50)
+
+
+def test_a_refused_upload_keeps_the_picture_of_the_reader():
+    app = page()
+    own = explorer.own_picture(png(), maelib.load(explorer.EMBEDDED).config)
+    app.file_uploader(key="upload").set_value(("mine.png", png(), "image/png")).run()
+    app.file_uploader(key="upload").set_value(("bad.png", b"no picture", "image/png")).run()
+    assert "is not a picture" in app.error[0].value
+    assert scores(app) == expected(sample="own", own=own)
+    app.slider(key="ratio").set_value(50).run()
+    assert scores(app) == expected(sample="own", own=own, ratio=50)
+    app.file_uploader(key="upload").set_value(None).run()  # the refused file is taken away
+    assert not app.error
+    assert scores(app) == expected(sample="own", own=own, ratio=50)
+
+
+def test_the_page_shows_its_title_before_it_loads_anything():
+    """torch takes seconds to import: a visitor must not look at an empty page meanwhile."""
+    body = ast.parse(SCRIPT.read_text()).body
+    title = next(i for i, node in enumerate(body) if "st.title" in ast.unparse(node))
+    loading = next(i for i, node in enumerate(body) if i and "maelib" in ast.unparse(node))  # 0 is the docstring
+    assert title < loading
 
 
 def test_name_of_a_file_is_shown_nowhere():

@@ -70,7 +70,7 @@ def test_render_is_pure_and_every_control_counts(name):
 def test_the_published_states_are_all_that_the_controls_reach(name):
     explorer = getattr(explorers, name)()
     states = explorer.published_states()
-    assert len({json.dumps(state) for state in states}) == len(states) < 1000
+    assert len({json.dumps(state) for state in states}) == len(states) < 1100
     for state in (states[0], states[len(states) // 3], states[-1]):
         explorer.choose(state)
         assert explorer.state() == state
@@ -121,9 +121,11 @@ def test_a_mask_by_hand_hides_its_squares():
     explorer.cells[9].value = True  # row 2, column 2
     assert explorer.controls["strategy"].value == "hand"
     assert explorer.controls["ratio"].disabled
-    mask = explorer_state.masking_of(explorer.state(), (16, 16)).mask.reshape(16, 16)
-    assert mask.sum() == 4
-    assert mask[2:4, 2:4].all()
+    grid = explorer.model.config.grid
+    mask = explorer_state.masking_of(explorer.state(), grid).mask.reshape(grid)
+    under = explorer_state.square_of_patches(grid) == 9
+    assert np.array_equal(mask, under)
+    assert len(explorer.state()["hand"]) == grid[0] * grid[1]
     explorer.choose({"hand": "1" * 63 + "0"})
     before = explorer.images["picture"].value
     explorer.cells[63].value = True
@@ -140,10 +142,55 @@ def test_a_mask_by_hand_hides_its_squares():
     assert explorer.controls["seed"].value == seed + 1
 
 
+def test_a_mask_patch_by_patch_survives_and_a_square_fills_its_patches():
+    explorer = ReconstructionExplorer()
+    grid = explorer.model.config.grid
+    wanted = np.random.default_rng(0).random(grid) < 0.5
+    explorer.choose({"strategy": "hand", "hand": explorer_state.hand_of(wanted)})
+    assert np.array_equal(explorer_state.hidden_by_hand(explorer.state()["hand"], grid), wanted)
+    square = next(i for i, cell in enumerate(explorer.cells) if not cell.value)
+    explorer.cells[square].value = True
+    wanted = wanted | (explorer_state.square_of_patches(grid) == square)
+    assert np.array_equal(explorer_state.hidden_by_hand(explorer.state()["hand"], grid), wanted)
+    assert explorer_state.hand_of(np.zeros(grid, bool)) == ""
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (8, 8), (14, 14), (6, 6), (5, 20)])
+def test_a_state_of_64_characters_is_still_read(grid):
+    """What earlier versions wrote: 8 x 8 squares over the patches."""
+    squares = np.random.default_rng(1).integers(0, 2, (8, 8))
+    hidden = explorer_state.hidden_by_hand("".join(map(str, squares.flatten())), grid)
+    for r in range(grid[0]):
+        for c in range(grid[1]):
+            assert hidden[r, c] == squares[int(r * 8 / grid[0]), int(c * 8 / grid[1])]
+
+
+def test_the_film_stops_when_the_mask_is_made_by_hand():
+    explorer = ReconstructionExplorer()
+    playing = "playing" if "playing" in explorer.play.traits() else "_playing"
+    setattr(explorer.play, playing, True)
+    explorer.cells[0].value = True
+    assert not getattr(explorer.play, playing)
+
+
+def test_the_film_opens_before_training_and_its_player_follows_the_slider():
+    explorer = explorers.LearningExplorer()
+    assert explorer.state() == {"frame": 0}
+    assert "before training" in explorer.text.value
+    assert "<svg" in explorer.text.value
+    explorer.controls["frame"].value = 2
+    assert explorer.play.value == 2
+    assert "before training" not in explorer.text.value
+
+
 def test_nothing_hidden_has_no_score_of_hidden_pixels():
     explorer = ReconstructionExplorer()
     explorer.choose({"ratio": 0})
-    assert explorer.render(explorer.state()).scores["model_masked_psnr"] is None
+    for state in (explorer.state(), explorer.state() | {"strategy": "hand"}):
+        rendered = explorer.render(state)
+        assert not [name for name, value in rendered.scores.items() if name.endswith("psnr") and value is not None]
+        assert "Nothing is hidden" in rendered.text
+        assert "100" not in rendered.text
     assert "0 of 256" in explorer.text.value
 
 
@@ -189,7 +236,7 @@ def test_an_own_picture_is_the_one_that_the_package_reads():
         explorer_state.reconstruction_of(model, state).original, maelib.reconstruct(model, content).original, atol=1e-6
     )
     with pytest.raises(ValueError, match="upload one first"):
-        explorer_state.check({"sample": "own"})
+        explorer_state.check({"sample": "own"}, (16, 16))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +244,7 @@ def test_an_own_picture_is_the_one_that_the_package_reads():
 )
 def test_a_state_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        explorer_state.check(wrong)
+        explorer_state.check(wrong, (16, 16))
 
 
 def test_the_saved_picture_is_the_shown_one_enlarged():

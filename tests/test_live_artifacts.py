@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 from book_site import serve
-from live_site import Watched, build_site, names
+from live_site import Watched, build_site, names, painted_as_in_the_page, shown
 
 from maelib import MAEConfig, MaskedAutoencoder, save
 from maelib.datasets import sample_path, samples
 from maelib.evaluation.reconstruction import picture_for
 from maelib.explorers import attention
 from maelib.explorers import state as explorer_state
-from maelib.explorers.reconstruction import ReconstructionExplorer
 
 CONFIG = MAEConfig(
     image_size=48, patch_size=8, width=64, depth=3, heads=2, decoder_width=32, decoder_depth=1, decoder_heads=2,
@@ -55,21 +54,21 @@ def _other_model(weights: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("_other_model")
 def test_another_model_needs_no_other_page(browser: Any, weights: Path, tmp_path: Path):
     with serve(build_site(tmp_path, tmp_path / "cache", weights)) as url:
-        watched = Watched(browser, url + "deep/all.html")
-        i, explorer = names().index("reconstruction"), ReconstructionExplorer()
+        watched = Watched(browser, url + "deep/all.html", reduced_motion="reduce")
+        i = names().index("reconstruction")
         for change in (
             {},
             {"ratio": 40, "strategy": "block"},
             {"view": "raw"},
             {"strategy": "hand", "hand": "10" * 32},
         ):
-            state = explorer_state.DEFAULT | change
+            state = explorer_state.DEFAULT | {"view": "pasted"} | change
             sent = {key: value for key, value in state.items() if key != "own"}
-            move = "([i, s]) => document.querySelectorAll('.maelib-live')[i].driver.set(s)"
-            watched.after(i, "model", lambda s=sent, m=move: watched.page.evaluate(m, [i, s]))
-            rendered = explorer.render(state)
-            assert np.abs(watched.pixels(i).astype(int) - rendered.pictures["picture"]).max() <= 2
-            assert "of 36 patches hidden" in watched.text(i)
+            move = "(s) => void document.querySelector('.maelib-pair').driver.set(s)"
+            watched.after(i, "model", lambda s=sent, m=move: watched.page.evaluate(m, s))
+            wanted = explorer_state.views(painted_as_in_the_page(state))[state["view"]]
+            assert np.abs(shown(watched).astype(int) - wanted).max() <= 2
+            assert "of 36 patches hidden" in watched.page.locator("input[type=range]").get_attribute("aria-valuetext")
         for name in ("mask", "attention", "position"):
             i = names().index(name)
             from live_assets import explorer_class

@@ -5,6 +5,7 @@ made anew from the Python class when the book is built, so that it always fits t
 the controls as the notebook left them. Pages without widgets load nothing of this.
 """
 
+import html
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from live_assets import EXPLORERS, FOLDER, ROOT, build, explorer_class, widget_state
+from live_assets import VIEWS as VIEWS_OF_PAIR
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -22,13 +24,14 @@ STATE, VIEW = (f"application/vnd.jupyter.widget-{what}+json" for what in ("state
 VIEWS = re.compile(rf'<script type="{re.escape(VIEW)}">(.*?)</script>', re.DOTALL)
 PLACE = re.compile(r'<div class="maelib-place" data-explorer="(\w+)"></div>')
 CLASS = "maelib-explorer-"
+NO_SCRIPT = "With JavaScript on, you could hide parts of this picture here and watch a small network paint them."
 TITLES = {
     "patch": "What a patch holds",
     "position": "How alike positions are",
     "mask": "What a mask leaves",
     "attention": "Where a patch looks",
     "learning": "A training run as a film",
-    "reconstruction": "Hide, and reconstruct",
+    "reconstruction": "Hide parts of a picture, and see them painted",
 }
 
 
@@ -82,13 +85,13 @@ def fill_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
     body = VIEWS.sub(from_notebook, body)
     body = PLACE.sub(lambda match: _fresh(match[1], f"w{next(counted)}", {}, files, root), body)
-    later = {
-        key: file for key, file in files.items() if key.endswith(".bin") or key == "worker.js"
-    }  # asked for when needed
+    later = {key: file for key, file in files.items() if key.endswith(".bin") or key.startswith(("worker", "strip"))}
     manifest = {"root": f"{root}{FOLDER}/", "files": {key.rpartition(".")[0]: file for key, file in later.items()}}
     context["body"] = body + f'<script type="application/json" id="maelib-live">{_json(manifest)}</script>'
-    app.add_css_file(f"{FOLDER}/{files['live.css']['name']}")
-    app.add_js_file(f"{FOLDER}/{files['live.js']['name']}", loading_method="defer")
+    for script, mark in (("live", 'class="maelib-live"'), ("reconstruction", 'class="maelib-pair"')):
+        if mark in body:
+            app.add_css_file(f"{FOLDER}/{files[f'{script}.css']['name']}")
+            app.add_js_file(f"{FOLDER}/{files[f'{script}.js']['name']}", loading_method="defer")
 
 
 def _take_stored_state(context: dict[str, Any]) -> dict[str, Any]:
@@ -131,11 +134,6 @@ def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, An
             if control is None or value is None:
                 continue
             setattr(control, "index" if hasattr(control, "index") else "value", value)
-        for cell, pressed in zip(getattr(explorer, "cells", []), controls.get("squares", []), strict=False):
-            cell.value = pressed
-    if name == "reconstruction":
-        explorer.save.value = '<a download="reconstruction.png" href="#">save the picture as PNG</a>'  # made on a click
-    state, model_id = widget_state(explorer, prefix)
     title = TITLES[name]
     picture = files[f"plain-{name}.webp"]
     width, height = picture["pixels"]  # known before it is loaded, so that nothing below it jumps
@@ -143,13 +141,32 @@ def _fresh(name: str, prefix: str, controls: dict[str, Any], files: dict[str, An
         f'<img class="maelib-plain" src="{root}{FOLDER}/{picture["name"]}" loading="lazy" width="{width}" height="{height}" '
         f'alt="{title}: the first picture of an explorer that needs JavaScript">'
     )
+    if name == "reconstruction":
+        hand = "".join("01"[pressed] for pressed in controls.get("squares", []))
+        return _pair(explorer.state() | {"hand": hand}, title, plain, root)
+    state, model_id = widget_state(explorer, prefix)
     return _place(name, title, state, model_id, plain)
 
 
-def _place(name: str, title: str, state: dict[str, Any], model_id: str, plain: str) -> str:
-    from maelib.drawing import GAP
+def _pair(state: dict[str, Any], title: str, plain: str, root: str) -> str:
+    """The reconstruction explorer, which has a script of its own; what differs from its first state is handed to it."""
+    from maelib.explorers.state import DEFAULT
 
-    data = f' data-explorer="{name}" data-gap="{GAP}"' if name else ""
+    start = {key: value for key, value in state.items() if key != "own" and value != DEFAULT[key]}
+    if "strategy" not in start or state["strategy"] != "hand":
+        start.pop("hand", None)
+    if start.get("view") not in VIEWS_OF_PAIR:
+        start.pop("view", None)
+    chapter = root.removesuffix("_static/") + "notebooks/02_masking.html"
+    data = f' data-start="{html.escape(_json(start))}"' if start else ""
+    return (
+        f'<section class="maelib-pair" data-explorer="reconstruction" data-chapter="{chapter}"{data} aria-label="{title}">'
+        f"<noscript><p>{NO_SCRIPT}</p></noscript>{plain}</section>"
+    )
+
+
+def _place(name: str, title: str, state: dict[str, Any], model_id: str, plain: str) -> str:
+    data = f' data-explorer="{name}"' if name else ""
     view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
     return (
         f'<div class="maelib-live"{data} role="group" aria-label="{title}">{plain}'

@@ -21,7 +21,8 @@ from filelock import FileLock
 from PIL import Image
 
 EXPLORERS = ("patch", "position", "mask", "attention", "learning", "reconstruction")
-PRECISION = "fp16"  # the smallest that shows what Python shows: data/results/onnx_precision.json
+VIEWS = ("pasted", "raw", "average", "error", "original")  # of the page's second picture
+PRECISION = "int8"  # the smallest that loses next to nothing: data/results/onnx_precision.json
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "live"  # below the book's _static
 
@@ -53,7 +54,8 @@ def build_script() -> dict[str, bytes]:
     node, environment = npm_ci(source)
     shutil.rmtree(out, ignore_errors=True)
     _call([node, "build.js", str(out)], source, environment)
-    return {name: (out / name).read_bytes() for name in ("live.js", "live.css", "worker.js", "runtime.bin")}
+    names = ("live.js", "live.css", "reconstruction.js", "reconstruction.css", "worker.js", "runtime.bin")
+    return {name: (out / name).read_bytes() for name in names}
 
 
 def npm_ci(source: Path) -> tuple[str, dict[str, str]]:
@@ -82,12 +84,14 @@ def build_model() -> dict[str, bytes]:
     model = embedded_model()
     contents = {
         "model.bin": gzip.compress(onnx_bytes(model, PRECISION), 9, mtime=0),
-        "state.bin": gzip.compress(state_pack(model), 9, mtime=0),
+        **scene_files(model),
     }
     for name in EXPLORERS:
         try:
             explorer = explorer_class(name)()
         except FileNotFoundError:  # no recorded run is shipped: no film of it
+            continue
+        if name == "reconstruction":  # it has a page of its own: see `scene_files`
             continue
         contents[f"frames-{name}.bin"] = frames_pack(explorer)
         contents[f"plain-{name}.webp"] = webp(np.asarray(Image.open(io.BytesIO(explorer.plain_picture()))))
@@ -104,26 +108,49 @@ def explorer_class(name: str) -> Any:
 def about_model(model: Any) -> dict[str, Any]:
     """All that the page's script knows about the model and its states; it has no number of its own."""
     from maelib.datasets import samples
-    from maelib.drawing import COLOURS, GAP
-    from maelib.evaluation.reconstruction import GRAY
-    from maelib.explorers import state
+    from maelib.drawing import COLOURS
+    from maelib.explorers import reconstruction, state
 
     c = model.config
+    start = {key: value for key, value in state.DEFAULT.items() if key not in ("own", "hand")} | {"view": VIEWS[0]}
     return {
         "grid": c.grid, "height": c.hw[0], "width": c.hw[1], "channels": c.channels, "patchSize": c.patch_size,
-        "hand": state.HAND, "gap": GAP, "gray": GRAY, "errorLimit": state.ERROR_LIMIT,
-        "errorColours": COLOURS.ravel().tolist(), "maxPixels": state.MAX_PIXELS, "maxBytes": state.MAX_BYTES,
-        "protocolTitles": state.PROTOCOL_TITLES, "rowTitles": state.ROW_TITLES, "samples": samples(),
+        "hand": state.HAND, "errorLimit": state.ERROR_LIMIT, "errorColours": COLOURS.ravel().tolist(),
+        "maxPixels": state.MAX_PIXELS, "maxBytes": state.MAX_BYTES, "protocolTitles": state.PROTOCOL_TITLES,
+        "rowTitles": state.ROW_TITLES, "samples": sorted(samples(), key=lambda name: name != start["sample"]),
+        "strategies": list(state.RULES), "views": VIEWS,
+        "ratioMax": state.RATIO_MAX, "seeds": reconstruction.SEEDS, "ratios": reconstruction.STORED, "state": start,
     }  # fmt: skip
 
 
-def state_pack(model: Any) -> bytes:
-    """What the page knows, and the shipped pictures at the model's size, as plain bytes."""
-    from maelib.explorers.state import pixels_of
+def scene_files(model: Any) -> dict[str, bytes]:
+    """What the reconstruction explorer shows before the model is there: the shipped pictures, a strip of paintings of each
+    one below the other, how close each painting comes (dB, `pasted`), and the plain picture for who has no script."""
+    from maelib.drawing import side_by_side
+    from maelib.explorers import state
+    from maelib.explorers.reconstruction import STORED, ReconstructionExplorer
 
-    about = about_model(model)
-    pictures = [pixels_of({"sample": name}, model.config) for name in about["samples"]]
-    return pack(about, [np.rint(picture * 255).astype(np.uint8).tobytes() for picture in pictures])
+    about, contents, paintings = about_model(model), {}, {}
+    states = ReconstructionExplorer().published_states()
+    for name in about["samples"]:
+        found = [state.reconstruction_of(model, each) for each in states if each["sample"] == name]
+        strip = np.concatenate([state.to_uint8(r.raw) for r in found])
+        contents[f"strip-{name}.webp"] = webp(strip, lossless=False)
+        paintings[name] = [round(r.scores()["pasted"]["psnr"], 3) for r in found]
+        if name == state.DEFAULT["sample"]:
+            views = state.views(found[STORED.index(state.DEFAULT["ratio"])])
+            plain = webp(side_by_side([views["masked"], views["pasted"]], 320))
+    pictures = [webp(state.to_uint8(state.pixels_of({"sample": name}, model.config))) for name in about["samples"]]
+    scene = pack(about | {"paintings": paintings, "game": game_of(model)}, pictures)
+    return contents | {"scene.bin": scene, "plain-reconstruction.webp": plain}
+
+
+def game_of(model: Any) -> dict[str, Any]:
+    """The game's tables by picture; none where they belong to other weights (the page then draws random masks itself)."""
+    from game_tables import fingerprint, path
+
+    tables = json.loads(path().read_text()) if path().exists() else {}
+    return tables["samples"] if tables.get("weights") == fingerprint(model) else {}
 
 
 def frames_pack(explorer: Any) -> bytes:
@@ -159,10 +186,10 @@ def pack(about: dict[str, Any], blobs: Iterable[bytes]) -> bytes:
     return len(head).to_bytes(4, "little") + head + b"".join(blobs)
 
 
-def webp(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 without any loss."""
+def webp(picture: np.ndarray, lossless: bool = True) -> bytes:
+    """(H, W, 3) uint8 as a file, without any loss or with one that nobody sees."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", lossless=True, quality=60, method=4)
+    Image.fromarray(picture).save(file, "WEBP", lossless=lossless, quality=60 if lossless else 90, method=4)
     return file.getvalue()
 
 
@@ -204,7 +231,7 @@ def _model_sources() -> list[Path]:
     """The weights, the pictures, and all code that a frame goes through."""
     from maelib.files import data_path
 
-    data = [path for name in ("weights", "samples", "frames") for path in (data_path() / name).glob("*")]
+    data = [path for name in ("weights", "samples", "frames", "game") for path in (data_path() / name).glob("*")]
     package = ROOT / "maelib"
     code = [
         p

@@ -1,4 +1,4 @@
-// Bundles for the published pages: node build.js FOLDER writes live.js, live.css, worker.js and runtime.bin there.
+// Bundles for the published pages: node build.js FOLDER writes scripts, style sheets and runtime.bin there.
 
 import { build } from 'esbuild';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -41,6 +41,7 @@ await Promise.all([
     loader: { '.svg': 'dataurl', '.woff2': 'empty', '.woff': 'empty', '.ttf': 'empty', '.eot': 'empty' },
   }),
   build({ ...common, entryPoints: { worker: 'src/worker.js' }, format: 'esm' }),
+  build({ ...common, entryPoints: { reconstruction: 'src/pair.js' }, format: 'iife', loader: { '.html': 'text' } }),
 ]);
 
 // 14 MB, compressed here because not every server does it.

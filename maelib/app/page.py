@@ -8,17 +8,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from maelib.app.settings import Settings, open_model, panel_png, report, version_of
-from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, inline, plain, sentence
-from maelib.datasets import samples
-from maelib.drawing import bands_shown, heat, png
-from maelib.evaluation import Reconstruction
-from maelib.evaluation.reconstruction import values_of
-from maelib.explorers import state as explorer
-from maelib.model import MaskedAutoencoder
+st.set_page_config("Seeing the Unseen", layout="wide")
+st.title("Seeing the Unseen", anchor=False)
+with st.spinner("Starting: the model is being loaded"):  # at the first visit what follows takes many seconds
+    import numpy as np
+
+    from maelib.app.settings import Settings, open_model, panel_png, report, version_of
+    from maelib.app.text import ABOUT, CAPTIONS, HOW_IT_WORKS, STRATEGY_HELP, STYLE, icon, inline, plain, sentence
+    from maelib.datasets import samples
+    from maelib.drawing import bands_shown, heat, png
+    from maelib.evaluation import Reconstruction
+    from maelib.evaluation.reconstruction import values_of
+    from maelib.explorers import state as explorer
+    from maelib.model import MaskedAutoencoder
 
 OTHER = "another checkpoint"
 
@@ -45,7 +49,6 @@ def main() -> None:
         st.error(plain(f"The application is set up wrongly: {error}."))
         st.stop()
     keep_uploads_in_memory()
-    st.title("Seeing the Unseen", anchor=False)
     st.markdown("Hide most of a picture. A masked autoencoder has to guess what it cannot see.")
     with st.expander("How it works, in a minute", icon=":material/lightbulb:"):
         st.markdown(HOW_IT_WORKS)
@@ -63,12 +66,12 @@ def main() -> None:
         stage.info(plain(f"{explorer.takes(model.config, values_of(model))}: upload one."))
         st.stop()
     view = st.session_state.get("view") or explorer.DEFAULT["view"]
-    hand = set(st.session_state.get("hand_kept", []))
+    squares, grid = list(st.session_state.get("hand_kept", [])), model.config.grid
     state = picture | {
         "ratio": st.session_state.ratio,
         "strategy": st.session_state.strategy,
         "seed": st.session_state.seed or 0,
-        "hand": "".join("01"[cell in hand] for cell in range(explorer.HAND**2)),
+        "hand": explorer.hand_of(np.isin(explorer.square_of_patches(grid), squares)),
         "view": view,
     }
     with stage:
@@ -128,19 +131,24 @@ def choose_picture(settings: Settings, model: MaskedAutoencoder) -> dict[str, st
     ss, values = st.session_state, values_of(model)
     takes = explorer.takes(model.config, values)
     upload = ss.get("upload")
-    if upload is None:
-        ss.pop("own", None)
+    if upload is None:  # taken away; a refused one leaves the picture before it
+        kept = ss.pop("own", {})
+        if "complaint" in kept and "made" in kept:
+            ss.own = {"key": kept["key"], "made": kept["made"]}
     elif (key := (upload.file_id, model.config, values)) != ss.get("own", {}).get("key"):
         arrived = upload.file_id != ss.get("own", {}).get("key", (None,))[0]
-        own: dict[str, Any] = {"key": key}  # `made` is the `own` of a state, else there is a complaint
+        own: dict[str, Any] = {"key": key}  # `made` is the `own` of a state; beside a complaint it is the one before
         try:
             limits = int(settings.max_megapixels * 1e6), int(settings.max_mb * 1e6)
             job = worker().submit(explorer.own_picture, upload.getvalue(), model.config, *limits, values)
             own["made"] = job.result()
         except (ValueError, MemoryError) as error:
             own["complaint"] = sentence(error)
+            before = ss.get("own", {})
+            if "made" in before and before["key"][1:] == key[1:]:  # it was brought to this model's size and values
+                own["made"] = before["made"]
         ss.own = own
-        if arrived and "made" in own:
+        if arrived and "complaint" not in own:
             ss.sample = None
     own = ss.get("own", {})
     if ss.get("sample") is None and "made" not in own:

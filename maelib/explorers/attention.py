@@ -30,12 +30,13 @@ class AttentionExplorer(Explorer):
             **patch_sliders(config.grid),
         }
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         return {
-            "picture": ("the photograph, all dimmed but the chosen patch", "256px"),
+            "picture": ("the photograph, all dimmed but the chosen patch", "256px", "the patch that looks"),
             "attention": (
                 "a map of all patches: the brighter, the more attention the chosen patch pays to it",
                 "256px",
+                "where it looks",
             ),
         }
 

@@ -17,6 +17,7 @@ from ..drawing import png, side_by_side
 STYLE = """
 .maelib-explorer img { image-rendering: pixelated; height: auto; }
 .maelib-explorer { max-width: 100%; }
+.maelib-caption { margin: 0; line-height: 1.4; font-weight: 600; }
 .maelib-scores th, .maelib-scores td { padding: 0 0.8em 0 0; text-align: left; font-weight: normal; line-height: 1.5; }
 """
 
@@ -51,7 +52,7 @@ class Explorer(W.VBox):
         self.controls: dict[str, Any] = self.build_controls()
         self.images = {
             role: described(Picture(format="png", layout=W.Layout(width=width)), alt)
-            for role, (alt, width) in self.build_images().items()
+            for role, (alt, width, _) in self.build_images().items()
         }
         self.text, self.status = W.HTML(), W.HTML()
         self.style_sheet = W.HTML(f"<style>{STYLE}{self.extra_style()}</style>")
@@ -72,8 +73,8 @@ class Explorer(W.VBox):
         """Widgets with a value, by role."""
         raise NotImplementedError
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
-        """Description and CSS width of each picture, by role."""
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
+        """Description, CSS width and caption of each picture, by role."""
         raise NotImplementedError
 
     def render(self, state: dict[str, Any]) -> Rendered:
@@ -83,7 +84,15 @@ class Explorer(W.VBox):
     def arrange(self) -> list[W.Widget]:
         """The rows of the explorer."""
         controls = W.VBox(list(self.controls.values()))
-        return [controls, row(self.images.values()), self.text]
+        return [controls, row(self.figures()), self.text]
+
+    def figures(self) -> list[W.Widget]:
+        """The pictures, each below its caption."""
+        captions = {role: caption for role, (_, _, caption) in self.build_images().items()}
+        return [
+            W.VBox([W.HTML(f"<p class='maelib-caption'>{captions[role]}</p>"), image]).add_class("maelib-figure")
+            for role, image in self.images.items()
+        ]
 
     def extra_style(self) -> str:
         """Rules of its own for the style sheet."""

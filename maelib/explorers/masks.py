@@ -21,10 +21,14 @@ class MaskExplorer(Explorer):
             "seed": slider("seed", 0, 0, 2, about="another mask of the same kind"),
         }
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         return {
-            "masked": ("the photograph with its hidden patches gray", "320px"),
-            "filled": ("the hidden patches filled by an average of the visible pixels around them", "320px"),
+            "masked": ("the photograph with its hidden patches gray", "320px", "what stays visible"),
+            "filled": (
+                "the hidden patches filled by an average of the visible pixels around them",
+                "320px",
+                "the average of the neighbours",
+            ),
         }
 
     def render(self, state: dict[str, Any]) -> Rendered:

@@ -10,7 +10,10 @@ from .base import Explorer, Rendered, buttons, slider
 from .state import DEFAULT, pixels_of
 
 SIZES = (4, 8, 16, 32)
-SIDE, STEP = 64, 8  # pixels of the picture, and of a move of the sliders
+SIDE, STEP = (
+    64,
+    4,
+)  # pixels of the picture, and of a move of the sliders: the smallest patch, so that each can be reached
 SHADE = 0.8  # every other patch is this much darker, so that the grid shows
 
 
@@ -27,11 +30,15 @@ class PatchExplorer(Explorer):
             "column": slider("pixel column", 16, 0, last, STEP, "column of a pixel; the patch around it is chosen"),
         }
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         return {
-            "picture": ("the photograph as a grid of patches, all dimmed but the chosen one", "256px"),
-            "patch": ("the chosen patch, enlarged", "256px"),
-            "mean": ("the photograph with every patch in its mean colour", "256px"),
+            "picture": (
+                "the photograph as a grid of patches, all dimmed but the chosen one",
+                "256px",
+                "a grid of patches",
+            ),
+            "patch": ("the chosen patch, enlarged", "256px", "the chosen patch"),
+            "mean": ("the photograph with every patch in its mean colour", "256px", "one colour a patch"),
         }
 
     def render(self, state: dict[str, Any]) -> Rendered:
@@ -50,7 +57,7 @@ class PatchExplorer(Explorer):
         scores: dict[str, float | None] = {"tokens": n * n, "values": values, "pairs": n**4}
         first = " ".join(f"{v / 255:.2f}" for v in chosen.reshape(-1)[:12])
         text = (
-            f"<p>{n} x {n} = {n * n} patches of {size} x {size} x 3 = {values} values. Token {r * n + c}, row {r}, column {c}: "
+            f"<p>{n} x {n} = {n * n} patches of {size} x {size} x 3 = {values:,} values. Token {r * n + c}, row {r}, column {c}: "
             f"{first} …<br>Attention compares every patch with every patch: {n**4:,} pairs.</p>"
         )
         return Rendered({"picture": grid, "patch": chosen, "mean": flat}, scores, text)

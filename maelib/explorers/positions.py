@@ -23,12 +23,13 @@ class PositionExplorer(Explorer):
             **patch_sliders(embedded_model().config.grid),
         }
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         return {
-            "picture": ("the photograph, all dimmed but the chosen patch", "256px"),
+            "picture": ("the photograph, all dimmed but the chosen patch", "256px", "the chosen patch"),
             "similarity": (
                 "a map of all patches: the brighter, the more alike its position is to the chosen one's",
                 "256px",
+                "how alike positions are",
             ),
         }
 

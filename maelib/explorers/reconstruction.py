@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
+import numpy as np
 
 from ..datasets import ImageError, samples
 from ..drawing import bands_shown, png
@@ -22,10 +23,13 @@ from .state import (
     check,
     embedded_model,
     flat_scores,
+    hand_of,
+    hidden_by_hand,
     own_picture,
     reconstruction_of,
     scores,
     scores_html,
+    square_of_patches,
     takes,
     thumbnail,
     views,
@@ -33,6 +37,7 @@ from .state import (
 
 SEEDS = 1000
 ENLARGE = 4  # of the picture that is saved
+STORED = (25, 40, 50, 60, 70, 75, 80, 85, 90, 95)  # per cent; the published page holds these paintings of each picture
 
 
 class ReconstructionExplorer(Explorer):
@@ -65,6 +70,7 @@ class ReconstructionExplorer(Explorer):
         if model is not None and not isinstance(model, MaskedAutoencoder):
             model = load(model)
         self.model = model or embedded_model()
+        self.hidden = np.zeros(self.model.config.grid, bool)  # patches that the mask by hand hides
         self.bands = bands and bands_shown(self.model.config.channels, bands)
         self.takes = takes(self.model.config, values_of(self.model))
         if self.takes and picture is None:
@@ -109,9 +115,9 @@ class ReconstructionExplorer(Explorer):
         sample.observe(self._sample, "value")
         return controls
 
-    def build_images(self) -> dict[str, tuple[str, str]]:
+    def build_images(self) -> dict[str, tuple[str, str, str]]:
         about = "the chosen view; side by side: original and masked above, raw and pasted prediction below"
-        return {"picture": (about, "390px")}
+        return {"picture": (about, "390px", "")}
 
     def arrange(self) -> list[W.Widget]:
         c = self.controls
@@ -119,7 +125,7 @@ class ReconstructionExplorer(Explorer):
         sliders = [row([c["ratio"], self.play]), c["strategy"], row([c["seed"], self.renew]), c["view"]]
         right = W.VBox([*sliders, legend, row([self.hand, self.clear]), row([self.upload, self.save])])
         left = W.VBox([self.images["picture"], self.text])
-        return [c["sample"], row([left, right])]
+        return [c["sample"], row([right, left])]  # where there is no room beside them, the picture stands below
 
     def extra_style(self) -> str:
         rules = [
@@ -140,22 +146,21 @@ class ReconstructionExplorer(Explorer):
     def state(self) -> dict[str, Any]:
         values = {role: control.value for role, control in self.controls.items()}
         values["sample"] = values["sample"] or "own"
-        values["hand"] = "".join("1" if cell.value else "0" for cell in self.cells)
+        values["hand"] = hand_of(self.hidden)
         return {key: {**values, "own": self.own}[key] for key in DEFAULT}
 
     def choose(self, state: dict[str, Any]) -> None:
         """Set several controls at once; ValueError for a state that cannot be."""
-        state = check(self.state() | state)
+        state = check(self.state() | state, self.model.config.grid)
         with self.waiting():
             self.own = state["own"]
-            for cell, value in zip(self.cells, state["hand"], strict=True):
-                cell.value = value == "1"
+            self._hide(hidden_by_hand(state["hand"], self.model.config.grid))
             for role, control in self.controls.items():
                 control.value = None if (role, state[role]) == ("sample", "own") else state[role]
 
     def published_states(self) -> list[dict[str, Any]]:
-        """The first state, and a sweep through the ratios; the page's model computes the others."""
-        return [DEFAULT, *(DEFAULT | {"ratio": ratio} for ratio in range(0, RATIO_MAX + 1, 5))]
+        """A few ratios of every shipped picture; the page's model computes the others."""
+        return [DEFAULT | {"sample": sample, "ratio": ratio} for sample in samples() for ratio in STORED]
 
     def render(self, state: dict[str, Any]) -> Rendered:
         r = reconstruction_of(self.model, state, self.bands)
@@ -179,17 +184,29 @@ class ReconstructionExplorer(Explorer):
 
     def _clear(self, button: Any = None) -> None:
         with self.waiting():
-            for cell in self.cells:
-                cell.value = False
+            self._hide(np.zeros_like(self.hidden))
             if self.controls["strategy"].value == "hand":
                 self.controls["strategy"].value = "random"
 
+    def _hide(self, hidden: np.ndarray) -> None:
+        """Take over a mask by hand; a square is pressed where all patches under it are hidden."""
+        self.hidden, squares = hidden, square_of_patches(hidden.shape)
+        with self.waiting():
+            for i, cell in enumerate(self.cells):
+                under = hidden[squares == i]
+                cell.value = bool(under.size and under.all())
+
     def _pressed(self, change: Any) -> None:
-        if not self._waiting:  # else it is the program that presses
-            with self.waiting():
-                self.controls["strategy"].value = "hand"
+        if self._waiting:  # it is the program that presses
+            return
+        under = square_of_patches(self.hidden.shape) == self.cells.index(change["owner"])
+        with self.waiting():
+            self._hide(np.where(under, change["new"], self.hidden))
+            self.controls["strategy"].value = "hand"
 
     def _strategy(self, change: Any) -> None:
+        if change["new"] == "hand":
+            stop(self.play)  # else it cannot be stopped any more
         for widget in (self.controls["ratio"], self.controls["seed"], self.play):
             widget.disabled = change["new"] == "hand"
 
@@ -219,6 +236,11 @@ class ReconstructionExplorer(Explorer):
             self.upload._counter = 0
         else:
             self.upload.value = ()
+
+
+def stop(play: W.Play) -> None:
+    """Stop a film, in either version of ipywidgets."""
+    setattr(play, "playing" if "playing" in play.traits() else "_playing", False)
 
 
 def _cells() -> list[W.ToggleButton]:

@@ -5,7 +5,8 @@ The explorer and the web application both call these functions. A state is flat 
 - `sample`: the name of a shipped picture, or "own";
 - `own`: the reader's picture at the model's size, a PNG in base64, an array of numpy where it is no photograph, or "";
 - `ratio`: per cent of the patches that is hidden; `strategy`; `seed`;
-- `hand`: with the strategy "hand", 8 x 8 cells row by row, "1" for hidden;
+- `hand`: with the strategy "hand", a character for each patch of the model row by row, "1" for hidden; "" where nothing is.
+  The 64 characters of earlier states, for 8 x 8 squares over the patches, are still read;
 - `view`: which picture is shown.
 """
 
@@ -37,7 +38,7 @@ EMBEDDED = "mae_tiny_patch4_64"
 STRATEGIES = (*RULES, "hand")
 VIEWS = ("side by side", "masked", "raw", "pasted", "error", "original")
 RATIO_MAX = 95  # per cent
-HAND = 8  # cells in a row and in a column of a mask by hand
+HAND = 8  # squares in a row and in a column, where a mask is made with buttons
 ERROR_LIMIT = 0.5  # the error that gets the brightest colour, on the scale of pixels in [0, 1]
 MAX_PIXELS, MAX_BYTES = 64_000_000, 40_000_000  # of an own picture: a telephone's has 50 million pixels
 DEFAULT: dict[str, Any] = {
@@ -46,7 +47,7 @@ DEFAULT: dict[str, Any] = {
     "ratio": 75,
     "strategy": "random",
     "seed": 0,
-    "hand": "0" * HAND**2,
+    "hand": "",
     "view": "side by side",
 }
 
@@ -57,8 +58,8 @@ def embedded_model() -> MaskedAutoencoder:
     return load(EMBEDDED)
 
 
-def check(state: dict[str, Any]) -> dict[str, Any]:
-    """The state with what is missing taken from `DEFAULT`; ValueError says what cannot be."""
+def check(state: dict[str, Any], grid: tuple[int, int]) -> dict[str, Any]:
+    """The state with what is missing taken from `DEFAULT`; ValueError says what cannot be on a grid of patches."""
     if unknown := set(state) - DEFAULT.keys():
         raise ValueError(f"a state has {', '.join(DEFAULT)}, not {', '.join(sorted(unknown))}")
     state = DEFAULT | state
@@ -67,10 +68,11 @@ def check(state: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{key} must be one of {', '.join(allowed)}, got {state[key]!r}")
     if not 0 <= state["ratio"] <= RATIO_MAX:
         raise ValueError(f"ratio must be from 0 to {RATIO_MAX} per cent, got {state['ratio']}")
-    if len(state["hand"]) != HAND**2 or set(state["hand"]) - {"0", "1"}:
-        raise ValueError(f"hand must be {HAND**2} characters 0 or 1, got {state['hand']!r}")
-    if state["strategy"] == "hand" and "0" not in state["hand"]:
-        raise ValueError("every square is hidden: leave at least one visible, the model has nothing to go on")
+    patches = grid[0] * grid[1]
+    if len(state["hand"]) not in (0, patches, HAND**2) or set(state["hand"]) - {"0", "1"}:
+        raise ValueError(f"hand must be {patches} characters 0 or 1, one for each patch, got {state['hand']!r}")
+    if state["strategy"] == "hand" and hidden_by_hand(state["hand"], grid).all():
+        raise ValueError("every patch is hidden: leave at least one visible, the model has nothing to go on")
     if state["sample"] == "own" and not state["own"]:
         raise ValueError("there is no picture of yours yet: upload one first")
     return state
@@ -138,23 +140,40 @@ def thumbnail(name: str, side: int = 48) -> bytes:
 def masking_of(state: dict[str, Any], grid: tuple[int, int]) -> Masking:
     """Which patches a state hides."""
     if state["strategy"] == "hand":
-        cells = np.array(list(state["hand"])).reshape(HAND, HAND) == "1"
-        row, column = np.arange(grid[0]) * HAND // grid[0], np.arange(grid[1]) * HAND // grid[1]
-        return Masking.from_mask(torch.from_numpy(cells[row][:, column].flatten()))
+        return Masking.from_mask(torch.from_numpy(hidden_by_hand(state["hand"], grid).flatten()))
     return seeded(grid, state["ratio"] / 100, state["seed"], state["strategy"])
+
+
+def square_of_patches(grid: tuple[int, int]) -> np.ndarray:
+    """The number of the square that each patch lies under, row by row: (rows, columns) int."""
+    row, column = (np.arange(count) * HAND // count for count in grid)
+    return row[:, None] * HAND + column
+
+
+def hidden_by_hand(hand: str, grid: tuple[int, int]) -> np.ndarray:
+    """The patches that a mask by hand hides, whichever form it has: (rows, columns) bool."""
+    if not hand:
+        return np.zeros(grid, bool)
+    hidden = np.array(list(hand)) == "1"
+    return hidden.reshape(grid) if hidden.size == grid[0] * grid[1] else hidden[square_of_patches(grid)]
+
+
+def hand_of(hidden: np.ndarray) -> str:
+    """The `hand` of a state that hides these patches, (rows, columns) bool."""
+    return "".join("01"[h] for h in hidden.flatten().astype(int)) if hidden.any() else ""
 
 
 def unfilled(state: dict[str, Any], config: MAEConfig) -> Reconstruction:
     """The picture and the mask of a state, nothing predicted yet: what was hidden is as it was."""
-    state = check(state)
+    state = check(state, config.grid)
     pixels = pixels_of(state, config)
     return Reconstruction(pixels, pixels, masking_of(state, config.grid).mask.reshape(config.grid).numpy())
 
 
 def reconstruction_of(model: MaskedAutoencoder, state: dict[str, Any], bands: Sequence[int] = ()) -> Reconstruction:
     """What the model makes of a state, `bands` as in `maelib.reconstruct`; ValueError for a state that cannot be."""
-    state, c, values = check(state), model.config, values_of(model)
-    unit = None if photographs(c.channels, values) else Values(0, 1)
+    c, values = model.config, values_of(model)
+    state, unit = check(state, c.grid), None if photographs(c.channels, values) else Values(0, 1)
     return reconstruct(model, pixels_of(state, c, values), masking_of(state, c.grid), values=unit, bands=bands)
 
 
@@ -185,8 +204,8 @@ def flat_scores(found: dict[str, dict[str, dict[str, float]]], mask: np.ndarray)
     flat: dict[str, float | None] = {"hidden": int(mask.sum()), "patches": mask.size}
     for who, protocols in found.items():
         flat[f"{who}_masked_psnr"] = protocols.get("masked", {}).get("psnr")
-        flat[f"{who}_pasted_psnr"] = protocols["pasted"]["psnr"]
-        flat[f"{who}_pasted_ssim"] = protocols["pasted"].get("ssim")
+        flat[f"{who}_pasted_psnr"] = protocols["pasted"]["psnr"] if mask.any() else None
+        flat[f"{who}_pasted_ssim"] = protocols["pasted"].get("ssim") if mask.any() else None
     return flat
 
 
@@ -201,7 +220,12 @@ ROW_TITLES = {"model": "the model", "gaussian": "average of the neighbours, noth
 def scores_html(
     found: dict[str, dict[str, dict[str, float]]], hidden: int, patches: int, look: Look | None = None
 ) -> str:
-    """How many patches are hidden, what is shown where it is no photograph, and a table of the scores with their protocols."""
+    """How many patches are hidden, what is shown where it is no photograph, and a table of the scores with their protocols
+    where any is."""
+    shown = "" if look is None else f"<p>Shown: {look.words}. The scores are of all bands, not stretched.</p>"
+    count = f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>{shown}"
+    if not hidden:
+        return f"{count}<p>Nothing is hidden, so nothing is painted and nothing is scored.</p>"
     protocols = [name for name in PROTOCOL_TITLES if name in found["model"] or name == "masked"]
     rows = "".join(
         f'<tr><th scope="row">{ROW_TITLES[who]}</th>'
@@ -210,11 +234,7 @@ def scores_html(
         for who, by_protocol in found.items()
     )
     heads = "".join(f'<th scope="col">{PROTOCOL_TITLES[name]}</th>' for name in protocols)
-    shown = "" if look is None else f"<p>Shown: {look.words}. The scores are of all bands, not stretched.</p>"
-    return (
-        f"<p>{hidden} of {patches} patches hidden ({100 * hidden / patches:.0f} %)</p>{shown}"
-        f'<table class="maelib-scores"><tr><td></td>{heads}</tr>{rows}</table>'
-    )
+    return f'{count}<table class="maelib-scores"><tr><td></td>{heads}</tr>{rows}</table>'
 
 
 def _cell(values: dict[str, float] | None) -> str:

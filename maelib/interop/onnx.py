@@ -31,8 +31,8 @@ SMALL = 1024  # tensors of fewer numbers stay float32: they weigh nothing
 def export_onnx(model: MaskedAutoencoder, path: str | Path, precision: str = "fp32") -> Path:
     """Write a model as ONNX; its configuration stands in the metadata under `maelib`, as JSON.
 
-    `precision` is how the weights are stored. `fp32`; `fp16`; `int8`: the matrices of the encoder's blocks in 8 bits with
-    a scale for each output, the rest, which pixels depend on more directly, in fp16. All compute in float32, so that
+    `precision` is how the weights are stored. `fp32`; `fp16`; `int8`: the matrices of all blocks in 8 bits with a scale
+    for each output, the rest, which pixels depend on more directly, in fp16. All compute in float32, so that
     fp16 and int8 run wherever fp32 does.
 
     Raises
@@ -102,7 +102,7 @@ def _store(model: "ModelProto", precision: str) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     quantized = {  # matrices lose their names on the way, the nodes that use them do not
-        node.input[1] for node in model.graph.node if node.op_type == "MatMul" and "/encoder/blocks" in node.name
+        node.input[1] for node in model.graph.node if node.op_type == "MatMul" and "/blocks" in node.name
     }
     nodes, tensors = [], []
     for tensor in model.graph.initializer:

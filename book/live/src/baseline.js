@@ -1,5 +1,4 @@
 // The fill that learns nothing: maelib.evaluation.baselines.gaussian.
-
 /** A Gaussian-weighted average of the visible pixels, for every pixel; `hidden` is a mask of pixels. */
 export function gaussian(picture, hidden) {
   const { height, width, channels, data } = picture;
@@ -21,7 +20,8 @@ export function gaussian(picture, hidden) {
 
 function gaussianKernel(sigma) {
   const radius = Math.ceil(4 * sigma);
-  const kernel = Float64Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma ** 2)));
+  const weight = (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma ** 2));
+  const kernel = Float64Array.from({ length: 2 * radius + 1 }, weight);
   const sum = kernel.reduce((a, b) => a + b, 0);
   return kernel.map((value) => value / sum);
 }

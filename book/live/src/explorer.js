@@ -1,5 +1,4 @@
 // One explorer: its widgets by role, and what shows a result.
-
 const ROLE = 'maelib-role-';
 
 export class Explorer {
@@ -30,29 +29,17 @@ export class Explorer {
     model.on(`change:${model.has('index') ? 'index' : 'value'}`, callback);
   }
 
-  /** A button's click; without a kernel nobody else hears it. */
-  onClick(role, callback) {
-    this.roles[role].send = ({ event }) => event === 'click' && callback();
-  }
-
   picture(role, bytes, format) {
     this.roles[role].set({ format, value: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) });
   }
 
-  text(html) {
-    this.roles.text.set('value', html);
-  }
-
-  /** A sentence to the reader; `html` is ours, anything quoted in it must be escaped. */
+  /** A sentence of ours to the reader. */
   say(html) {
     this.roles.status.set('value', html ? `<p role="status">${html}</p>` : '');
   }
-
-  /** For tests and style sheets: how far the explorer is. */
-  mark(state) {
-    this.place.dataset.state = state;
-    this.place.dataset.count = 1 + Number(this.place.dataset.count ?? 0);
-  }
 }
 
-export const escape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+/** For tests and style sheets: how far an explorer is. */
+export function mark({ dataset }, state) {
+  Object.assign(dataset, { state, count: 1 + Number(dataset.count ?? 0) });
+}

@@ -1,42 +1,27 @@
 // States that Python has computed when the book was built: a picture for each role, and a text.
-
-import { openPack, read } from './pack.js';
+import { mark } from './explorer.js';
+import { ask, once, openPack } from './pack.js';
 
 const packs = new Map(); // one for each address, however many explorers a page has
 
-export function loadFrames(address) {
-  if (!packs.has(address)) {
-    const loading = fetch(address).then(async (response) => {
-      if (!response.ok) throw new Error(`${response.status} for ${address}`);
-      return openPack(await (await read(response)).arrayBuffer());
-    });
-    loading.catch(() => packs.delete(address)); // so that the next move tries again
-    packs.set(address, loading);
-  }
-  return packs.get(address);
-}
-
-/** Show the frame of the explorer's present state; false where there is none. `change` says what to take instead of a control. */
-export function showFrame(explorer, { about, blob }, change = {}) {
-  const key = about.controls.map((role) => change[role] ?? explorer.raw(role)).join('|');
-  const frame = about.frames[key];
-  if (!frame) return false;
+/** Show the frame of the explorer's present state. */
+function showFrame(explorer, { about, blob }) {
+  const frame = about.frames[about.controls.map((role) => explorer.raw(role)).join('|')];
   for (const [role, i] of Object.entries(frame.pictures)) explorer.picture(role, blob(i), about.format);
-  explorer.text(about.texts[frame.text]);
-  return true;
+  explorer.roles.text.set('value', about.texts[frame.text]);
 }
 
 /** An explorer whose every state is a frame. */
 export function driveByFrames(explorer, address) {
   const update = async () => {
     try {
-      const pack = await loadFrames(address);
+      const pack = await once(packs, address, async () => openPack(await (await ask(address)).arrayBuffer()));
       explorer.say('');
       showFrame(explorer, pack); // the state of now, not of when the loading began
-      explorer.mark('frames');
+      mark(explorer.place, 'frames');
     } catch (error) {
       explorer.say('The pictures of this explorer could not be loaded. Move a control to try again.');
-      explorer.mark('failed');
+      mark(explorer.place, 'failed');
       console.warn(error);
     }
   };

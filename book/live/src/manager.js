@@ -1,5 +1,4 @@
 // Widgets without a kernel: the classes of ipywidgets 8 on the state that stands in the page.
-
 import * as base from '@jupyter-widgets/base';
 import { ManagerBase } from '@jupyter-widgets/base-manager';
 import * as controls from '@jupyter-widgets/controls';
@@ -20,11 +19,6 @@ export class Manager extends ManagerBase {
     return view;
   }
 
-  async _get_comm_info() {
-    return {};
-  }
-
-  async _create_comm() {
-    return { on_close() {}, on_msg() {}, close() {} };
-  }
+  _get_comm_info = async () => ({});
+  _create_comm = async () => ({ on_close() {}, on_msg() {}, close() {} });
 }

@@ -1,5 +1,4 @@
 // Which patches stay visible: maelib/strategies.py and maelib/masking.py, number for number.
-
 /** `count` integers of 24 bits from the generator mulberry32, beginning after `skip` of them. */
 export function seededIntegers(seed, count, skip = 0) {
   const numbers = new Uint32Array(count);
@@ -51,21 +50,36 @@ function bayer(row, column) {
   return value;
 }
 
-/** Keep the `keep` patches with the lowest noise visible: one byte a patch, 1 = hidden. */
-export function hideByNoise(noise, keep) {
-  const order = [...noise.keys()].sort((i, j) => noise[i] - noise[j] || i - j);
-  const hidden = new Uint8Array(noise.length);
-  for (const i of order.slice(keep)) hidden[i] = 1;
+/** All patches, those first that stay visible longest. */
+export const orderOf = (noise) => [...noise.keys()].sort((i, j) => noise[i] - noise[j] || i - j);
+
+/** Keep the first `keep` patches of an order visible: one byte a patch, 1 = hidden. */
+export function hideAfter(order, keep) {
+  const hidden = new Uint8Array(order.length).fill(1);
+  for (const i of order.slice(0, keep)) hidden[i] = 0;
   return hidden;
 }
 
-/** The mask by hand: `cells` x `cells` squares, "1" = hidden, over a grid of patches. */
+export const countHidden = (hidden) => hidden.reduce((a, b) => a + b, 0);
+
+/** The mask by hand: a character for each patch, "1" = hidden, or for each of `cells` x `cells` squares over them. */
 export function hideByHand(text, cells, [rows, columns]) {
-  const hidden = new Uint8Array(rows * columns);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) {
-      const cell = Math.floor((row * cells) / rows) * cells + Math.floor((column * cells) / columns);
-      hidden[row * columns + column] = text[cell] === '1' ? 1 : 0;
-    }
-  return hidden;
+  const fine = text.length === rows * columns;
+  const square = (row, column) => Math.floor((row * cells) / rows) * cells + Math.floor((column * cells) / columns);
+  const place = (patch) => (fine ? patch : square(Math.floor(patch / columns), patch % columns));
+  return Uint8Array.from({ length: rows * columns }, (_, patch) => text[place(patch)] === '1');
+}
+
+/** A mask in an address: six patches a letter. */
+export function toLetters(hidden) {
+  const bytes = new Uint8Array(Math.ceil(hidden.length / 8));
+  hidden.forEach((h, i) => (bytes[i >> 3] |= h << (7 - (i & 7))));
+  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+}
+
+/** The mask back from `toLetters`; null where the text is no mask of so many patches. */
+export function fromLetters(text, patches) {
+  if (!/^[\w-]+$/.test(text) || text.length !== Math.ceil((Math.ceil(patches / 8) * 8) / 6)) return null;
+  const bytes = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  return Uint8Array.from({ length: patches }, (_, i) => (bytes.charCodeAt(i >> 3) >> (7 - (i & 7))) & 1);
 }

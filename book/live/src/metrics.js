@@ -5,8 +5,7 @@ export const PERFECT = 100; // dB, for a picture without any error
 /** Peak signal-to-noise ratio in dB; `where` scores the pixels where it is 1. */
 export function psnr(original, other, where = null) {
   const { channels } = original;
-  let total = 0;
-  let count = 0;
+  let [total, count] = [0, 0];
   for (let pixel = 0; pixel < original.height * original.width; pixel++) {
     if (where && !where[pixel]) continue;
     for (let i = pixel * channels; i < (pixel + 1) * channels; i++) total += (original.data[i] - other.data[i]) ** 2;
@@ -53,7 +52,8 @@ function windowSums(values, height, width, side) {
   const at = (y, x) => y * (width + 1) + x;
   for (let y = 1; y <= height; y++)
     for (let x = 1; x <= width; x++)
-      table[at(y, x)] = values[(y - 1) * width + x - 1] + table[at(y - 1, x)] + table[at(y, x - 1)] - table[at(y - 1, x - 1)];
+      table[at(y, x)] =
+        values[(y - 1) * width + x - 1] + table[at(y - 1, x)] + table[at(y, x - 1)] - table[at(y - 1, x - 1)];
   const sums = new Float64Array((height - side + 1) * (width - side + 1));
   let i = 0;
   for (let y = side; y <= height; y++)

@@ -1,4 +1,26 @@
-// A pack is one file: four bytes with the length of a JSON, the JSON, then blobs; `blobs` in the JSON has [start, length] of each.
+// Files of the page. A pack is four bytes with the length of a JSON, the JSON, then blobs, whose places it has.
+/** Address and size in bytes of every file that the page may ask for. */
+export function filesOfPage() {
+  const { root, files } = JSON.parse(document.getElementById('maelib-live').textContent);
+  const address = ({ name, size }) => ({ url: new URL(root + name, document.baseURI).href, size });
+  return Object.fromEntries(Object.entries(files).map(([key, file]) => [key, address(file)]));
+}
+
+/** The answer of the server, if it is a good one. */
+export async function ask(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw Object.assign(new Error(`${response.status} for ${url}`), { kind: 'server' });
+  return response;
+}
+
+/** What `load` gives for a key, loaded once; what has failed is tried again at the next call. */
+export function once(kept, key, load) {
+  if (!kept.has(key)) {
+    kept.set(key, load());
+    kept.get(key).catch(() => kept.delete(key));
+  }
+  return kept.get(key);
+}
 
 export function openPack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);

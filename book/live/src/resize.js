@@ -1,5 +1,4 @@
-// A picture at the model's size as PIL's ImageOps.fit(..., BICUBIC) makes it: the middle is kept, resampled with antialiasing.
-
+// A picture at the model's size as PIL's ImageOps.fit(..., BICUBIC) makes it: the middle, resampled with antialiasing.
 /** The middle of width x height that has the proportions of the target: [left, top, right, bottom], fractions too. */
 export function middle(width, height, toWidth, toHeight) {
   const ratio = toWidth / toHeight;
@@ -22,15 +21,12 @@ export function resizeCrop(rgba, width, height, toWidth, toHeight) {
   const small = new Uint8ClampedArray(toHeight * toWidth * 3);
   for (let y = 0; y < toHeight; y++)
     for (let x = 0; x < toWidth; x++)
-      for (let c = 0; c < 3; c++) small[(y * toWidth + x) * 3 + c] = sum(down[y], (i) => narrow[(i * toWidth + x) * 3 + c]);
+      for (let c = 0; c < 3; c++)
+        small[(y * toWidth + x) * 3 + c] = sum(down[y], (i) => narrow[(i * toWidth + x) * 3 + c]);
   return small;
 }
 
-function sum({ first, values }, at) {
-  let total = 0;
-  for (let i = 0; i < values.length; i++) total += values[i] * at(first + i);
-  return total;
-}
+const sum = ({ first, values }, at) => values.reduce((total, value, i) => total + value * at(first + i), 0);
 
 /** For each target pixel the source pixels that it is made of. */
 function weights(size, from, to, count) {

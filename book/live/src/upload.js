@@ -1,26 +1,23 @@
 // The reader's own picture, opened in their browser; nothing leaves it.
-
 import { resizeCrop } from './resize.js';
 
-const WHOLE = 4_000_000; // pixels up to which a picture is resampled from all of them; larger ones are halved first by the browser
+const WHOLE = 4_000_000; // pixels up to which all are used for resampling; larger pictures the browser shrinks first
 
-export class ImageError extends Error {
-  name = 'ImageError'; // a class's own name does not survive the bundler
-}
+const refuse = (what) => {
+  throw Object.assign(new Error(`the upload ${what}`), { kind: 'refused' }); // the file is to blame
+};
 
-/** RGB bytes at the model's size from a file; ImageError says in one sentence what is wrong. */
+/** RGB bytes at the model's size from a file; its error says in one sentence what is wrong. */
 export async function openPicture(file, about) {
-  if (!file.size) throw new ImageError('the upload is empty: choose another file');
-  if (file.size > about.maxBytes)
-    throw new ImageError(`the upload has ${mb(file.size)} MB, more than ${mb(about.maxBytes)} MB: make it smaller first`);
+  const [size, most] = [file.size, about.maxBytes].map((bytes) => (bytes / 1e6).toFixed(1));
+  if (!file.size) refuse('is empty: choose another file');
+  if (file.size > about.maxBytes) refuse(`has ${size} MB, more than ${most} MB: make it smaller first`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const header = inspect(bytes);
-  if (header?.truncated) throw new ImageError('the upload is damaged or truncated: get it again or choose another file');
+  if (header?.truncated) refuse('is damaged or truncated: get it again or choose another file');
   const { width = 0, height = 0 } = header ?? {};
   if (width * height > about.maxPixels)
-    throw new ImageError(
-      `the upload has ${width} x ${height} pixels, more than ${about.maxPixels.toLocaleString('en')}: make it smaller first`,
-    );
+    refuse(`has ${width} x ${height} pixels, more than ${about.maxPixels.toLocaleString('en')}: make it smaller first`);
   const bitmap = await decode(new Blob([bytes]), width, height);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext('2d', { willReadFrequently: true });
@@ -38,58 +35,44 @@ async function decode(blob, width, height) {
   try {
     return await createImageBitmap(blob, options);
   } catch {
-    throw new ImageError('the upload is not a picture that this browser can open: use JPEG, PNG, WebP or GIF');
+    return refuse('is not a picture that this browser can open: use JPEG, PNG, WebP or GIF');
   }
 }
-
-const mb = (bytes) => (bytes / 1e6).toFixed(1);
 
 /** Width, height and whether the end is missing, from the header of a PNG, JPEG, GIF or WebP; null for others. */
 export function inspect(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const text = (start, length) => String.fromCharCode(...bytes.subarray(start, start + length));
-  const short = bytes.length < 30;
-  if (text(1, 3) === 'PNG')
-    return short ? { truncated: true } : { width: view.getUint32(16), height: view.getUint32(20), truncated: !endsWith(bytes, 'IEND') };
-  if (text(0, 3) === 'GIF')
-    return short ? { truncated: true } : { width: view.getUint16(6, true), height: view.getUint16(8, true), truncated: !bytes.subarray(-64).includes(0x3b) };
-  if (text(0, 4) === 'RIFF' && text(8, 4) === 'WEBP') {
-    if (short || view.getUint32(4, true) + 8 > bytes.length) return { truncated: true };
-    const kind = text(12, 4);
-    if (kind === 'VP8X') return { width: 1 + uint24(view, 24), height: 1 + uint24(view, 27) };
-    if (kind === 'VP8L') return { width: 1 + (view.getUint32(21, true) & 0x3fff), height: 1 + ((view.getUint32(21, true) >> 14) & 0x3fff) };
-    return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
-  }
+  const [png, gif, webp] = [text(1, 3) === 'PNG', text(0, 3) === 'GIF', text(0, 4) === 'RIFF' && text(8, 4) === 'WEBP'];
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return inspectJpeg(bytes, view);
-  return null;
+  if (!png && !gif && !webp) return null;
+  if (bytes.length < 30 || (webp && view.getUint32(4, true) + 8 > bytes.length)) return { truncated: true };
+  const size = (width, height, truncated = false) => ({ width, height, truncated });
+  if (png) return size(view.getUint32(16), view.getUint32(20), !holds(bytes, 'IEND'));
+  if (gif) return size(view.getUint16(6, true), view.getUint16(8, true), !bytes.subarray(-64).includes(0x3b));
+  const bits = view.getUint32(21, true);
+  if (text(12, 4) === 'VP8X') return size(1 + uint24(view, 24), 1 + uint24(view, 27));
+  if (text(12, 4) === 'VP8L') return size(1 + (bits & 0x3fff), 1 + ((bits >> 14) & 0x3fff));
+  return size(view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff);
 }
 
 const uint24 = (view, at) => view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
 
-function endsWith(bytes, name) {
-  const codes = [...name].map((c) => c.charCodeAt(0));
-  for (let i = bytes.length - codes.length; i >= 0; i--) if (codes.every((code, j) => bytes[i + j] === code)) return true;
-  return false;
-}
+/** Whether bytes hold some others, given as characters. */
+const holds = (bytes, text) => new TextDecoder('latin1').decode(bytes).includes(text);
 
 function inspectJpeg(bytes, view) {
   let at = 2;
   while (at + 9 < bytes.length) {
     const marker = bytes[at + 1];
     if (bytes[at] !== 0xff) return { truncated: true };
-    if (marker === 0xff) {
-      at += 1;
-      continue;
+    if (marker === 0xff && at++) continue;
+    // The end is looked for from here on: the small picture inside EXIF data has an end of its own.
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      const truncated = !holds(bytes.subarray(at), '\xff\xd9');
+      return { width: view.getUint16(at + 7), height: view.getUint16(at + 5), truncated };
     }
-    const frame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (frame) return { width: view.getUint16(at + 7), height: view.getUint16(at + 5), truncated: !hasEnd(bytes, at) };
     at += 2 + view.getUint16(at + 2);
   }
   return { truncated: true };
-}
-
-function hasEnd(bytes, after) {
-  // Not before: the small picture inside EXIF data has an end of its own.
-  for (let i = bytes.length - 2; i > after; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
-  return false;
 }
