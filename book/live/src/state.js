@@ -71,11 +71,7 @@ const cell = (values) =>
   values ? `${decibels(values.psnr)}${'ssim' in values ? `, SSIM ${values.ssim.toFixed(3)}` : ''}` : '–';
 
 /** Rounded as Python does: a tie goes to the even number. */
-function wholeEven(x) {
-  const low = Math.floor(x);
-  if (x - low !== 0.5) return String(Math.round(x));
-  return String(low % 2 ? low + 1 : low);
-}
+const wholeEven = (x) => String(x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 
 /** One plain sentence for two scores in dB, and the same with its words as controls. */
 export function compared(model, plain) {
