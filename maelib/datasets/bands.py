@@ -15,6 +15,7 @@ MAX_BANDS = 16
 QUANTILES = 0.001, 0.999  # of a data set's values: those beyond move nothing
 # The dtypes that are kept, and what other real ones become.
 KEPT = {"bool": "uint8", "uint8": "uint8", "int8": "int16", "uint16": "uint16", "int16": "int16"}
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such a file begins
 UNCHANGED = ("L", "LA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "F")  # modes in which Pillow keeps a TIFF's values
 UPRIGHT = {  # what the orientation tag of a TIFF says has been done to it, undone
     2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
@@ -106,7 +107,12 @@ def read_bands(source: Any, channels: int = 3, name: str = "", max_pixels: int =
     else:
         content, found = opened(source)
         name = name or found
-        array, alpha = _of_file(content, name, channels, max_pixels)
+        array, alpha = of_file(content, name, channels, max_pixels)
+    return taken(array, alpha, channels, name, max_pixels)
+
+
+def taken(array: np.ndarray, alpha: bool, channels: int, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """What a file holds, (H, W) or (H, W, C), its last band alpha or not, as a model of so many channels takes it."""
     return _adapted(_kept(array, name, max_pixels), alpha, channels, name)
 
 
@@ -125,14 +131,13 @@ def resize_bands(array: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
     return np.rint(made).clip(limits.min, limits.max).astype(array.dtype)
 
 
-def _of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool]:
-    """What a file or a PIL picture holds, (H, W) or (H, W, C), and whether its last band is alpha."""
+def of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool]:
+    """What a file or a PIL picture holds, (H, W) or (H, W, C), and whether its last band is alpha; 0 channels: as it is."""
     if isinstance(content, io.BytesIO):
         head = content.getvalue()[:32]
         if head.startswith((b"\x93NUMPY", b"PK\3\4")):
             return _of_numpy(content, name), False
-        tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        if tiff and (found := _of_tiff(content, name, max_pixels)) is not None:
+        if head.startswith(TIFF) and (found := _of_tiff(content, name, max_pixels)) is not None:
             return found
         if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\2", b"\x10\4", b"\x10\6"):
             raise ImageError(f"{name} is a PNG of 16 bits in colour, of which only 8 can be read: save it as TIFF")
@@ -167,19 +172,11 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
 
     try:
         with tifffile.TiffFile(content) as file:
-            every: Any = file.pages
-            pages = [page for page in every if not int(page.subfiletype) & 5]  # no thumbnails, no masks
-            first = pages[0]
-            samples, plain = first.samplesperpixel, int(first.photometric) in (1, 2) and first.bitspersample >= 8
-            if not plain and len(pages) == 1 and first.bitspersample <= 8 and not first.extrasamples:
+            pages = plain_pages(file, name)
+            if pages is None:
                 return None
-            if len({(page.shape, page.dtype, page.axes) for page in pages}) > 1:
-                raise ImageError(f"{name} has {len(pages)} pages of several kinds: save it as one page")
+            first = pages[0]
             check_size((first.imagewidth, first.imagelength), name, max_pixels)
-            if len(pages) * samples > MAX_BANDS or first.axes not in ("YX", "YXS", "SYX"):
-                raise ImageError(
-                    f"{name} has {len(pages)} pages of {samples} bands: 1 to {MAX_BANDS} bands can be read"
-                )
             try:
                 arrays = [page.asarray(maxworkers=1) for page in pages]
                 bands = [array.transpose(1, 2, 0) if first.axes == "SYX" else np.atleast_3d(array) for array in arrays]
@@ -188,12 +185,33 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
                     raise
                 bands = [_by_pillow(content, pages, name)]
             turn = UPRIGHT.get(int(first.tags.valueof(274, 1)), np.asarray)
-            alpha = len(pages) == 1 and bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
-            return turn(np.concatenate(bands, axis=2)), alpha
+            return turn(np.concatenate(bands, axis=2)), has_alpha(pages)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # on damaged data tifffile raises nearly anything
         raise ImageError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
+
+
+def plain_pages(file: Any, name: str) -> list[Any] | None:
+    """The pages of a TIFF (a `tifffile.TiffFile`) that are its bands; None where it is for Pillow."""
+    pages = [page for page in file.pages if not int(page.subfiletype) & 5]  # no thumbnails, no masks
+    first = pages[0]
+    plain = int(first.photometric) in (1, 2) and first.bitspersample >= 8
+    if not plain and len(pages) == 1 and first.bitspersample <= 8 and not first.extrasamples:
+        return None
+    if len({(page.shape, page.dtype, page.axes) for page in pages}) > 1:
+        raise ImageError(f"{name} has {len(pages)} pages of several kinds: save it as one page")
+    if len(pages) * first.samplesperpixel > MAX_BANDS or first.axes not in ("YX", "YXS", "SYX"):
+        raise ImageError(
+            f"{name} has {len(pages)} pages of {first.samplesperpixel} bands: 1 to {MAX_BANDS} bands can be read"
+        )
+    return pages
+
+
+def has_alpha(pages: list[Any]) -> bool:
+    """Whether the last band of a TIFF is alpha."""
+    first = pages[0]
+    return len(pages) == 1 and bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
 
 
 def _by_pillow(content: io.BytesIO, pages: Any, name: str) -> np.ndarray:

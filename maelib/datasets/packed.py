@@ -8,20 +8,24 @@ import tempfile
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
 from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
+from .fingerprint import fingerprint
 from .images import ImageError
 from .sources import DatasetError, Source
+from .tiles import read_tiles
 
-VERSION = 2  # of the files below and of the pixels in them: another number is another cache
+VERSION = 3  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -31,7 +35,8 @@ class PackedImages:
 
     `images` (n, H, W, C) uint8, uint16, int16 or float32, read-only, mapped into memory; `labels` (n,) int64 or None;
     `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
-    itself which pictures are for validation.
+    itself which pictures are for validation. `made_of` says from what it was made, for a run to compare when it goes on: the
+    options, and a fingerprint of the files (see `maelib.datasets.fingerprint`).
     """
 
     name: str
@@ -40,6 +45,7 @@ class PackedImages:
     classes: list[str]
     values: Values = EIGHT_BIT
     note: str = ""
+    made_of: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -78,6 +84,7 @@ def open_or_pack(
     """
     name, shape = re.sub(r"[^A-Za-z0-9.]+", "-", source.name), size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
     bands = "" if channels == 3 else f"-{channels}-bands"
+    bands += f"-tiles-{source.tile[0]}x{source.tile[1]}" if source.tile else ""
     target = cache / f"{name}-{shape}{bands}-v{VERSION}-{source.key()}"
     with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time
         return open_packed(target)
@@ -119,7 +126,8 @@ def _map(folder: Path) -> PackedImages:
     about = json.loads((folder / "about.json").read_text())
     labels = np.load(folder / "labels.npy") if about["labelled"] else None
     images, (low, high) = np.load(folder / "images.npy", mmap_mode="r"), about["range"]
-    return PackedImages(about["name"], images, labels, about["classes"], Values(low, high, str(images.dtype)))
+    values = Values(low, high, str(images.dtype))
+    return PackedImages(about["name"], images, labels, about["classes"], values, made_of=about["made_of"])
 
 
 def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, channels: int) -> None:
@@ -130,8 +138,10 @@ def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, c
     n = len(source.members)
     first = decode_one(source, 0, size, channels)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
+    pieces = source.pieces or [range(begin, min(begin + some, n)) for begin in range(0, n, some)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bar = tqdm(total=n, desc=f"packing {source.name}", unit=" pictures", disable=None if progress else True)
+    unit = " tiles" if source.tile else " pictures"
+    bar = tqdm(total=n, desc=f"packing {source.name}", unit=unit, disable=None if progress else True)
     lock = threading.Lock()
     with (folder / "images.npy").open("wb") as file, bar, ThreadPoolExecutor(cores) as pool:
         shape = {"descr": first.dtype.str, "fortran_order": False, "shape": (n, *first.shape)}
@@ -139,26 +149,30 @@ def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, c
         start = file.tell()
 
         def pack(indices: range) -> None:
-            made = [decode_one(source, index, size, channels) if index else first for index in indices]
-            for index, array in zip(indices, made, strict=True):
+            for index, array in zip(indices, _decoded(source, indices, size, channels, first), strict=True):
                 if array.dtype != first.dtype:
                     both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
                     raise DatasetError(f"{both}: give a folder of one kind")
-            block = np.stack(made)
-            with lock:
-                file.seek(start + indices.start * block[0].nbytes)
-                file.write(block.data)
-                bar.update(len(block))
+                with lock:
+                    file.seek(start + index * first.nbytes)
+                    file.write(array.data)
+                    bar.update()
 
         try:
-            list(pool.map(pack, [range(first, min(first + some, n)) for first in range(0, n, some)]))
+            list(pool.map(pack, pieces))
+            files = [i for i, name in enumerate(source.members) if i == 0 or name != source.members[i - 1]]
+            crcs = list(pool.map(source.crc, files))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     if source.labels is not None:
         np.save(folder / "labels.npy", source.labels)
     values = derive(np.load(folder / "images.npy", mmap_mode="r"))
-    about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2]}
+    options = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap}
+    about = {
+        "name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2],
+        "made_of": options | fingerprint([source.members[i] for i in files], crcs),
+    }  # fmt: skip
     (folder / "about.json").write_text(json.dumps(about))
     (folder / "seal.json").write_text(_seal(folder))
     for path in folder.iterdir():
@@ -169,8 +183,24 @@ def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, c
 def decode_one(source: Source, index: int, size: tuple[int, int], channels: int = 3) -> np.ndarray:
     """One picture as (*size, channels) with its own values; DatasetError names it where it does not decode."""
     try:
+        if source.tile:
+            return resize_bands(next(read_tiles(source, [index], channels)), size)
         return resize_bands(read_bands(source.read(index), channels, source.where(index)), size)
-    except ImageError as error:
+    except (ImageError, OSError) as error:
+        raise DatasetError(str(error)) from error
+
+
+def _decoded(
+    source: Source, indices: Sequence[int], size: tuple[int, int], channels: int, first: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Pictures of a piece of work, of which the first of all is known."""
+    if not source.tile:
+        yield from (decode_one(source, index, size, channels) if index else first for index in indices)
+        return
+    try:
+        for tile in read_tiles(source, indices, channels):
+            yield np.ascontiguousarray(resize_bands(tile, size))
+    except (ImageError, OSError) as error:
         raise DatasetError(str(error)) from error
 
 
