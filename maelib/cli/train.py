@@ -16,7 +16,17 @@ from ..training import Stopped, TimeLimitReached, Trainer
 from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
 from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
 from ..training.interrupts import say
-from .common import UsageError, add_data, device, load_data, print_scores, say_range
+from .common import (
+    UsageError,
+    add_data,
+    apply_options,
+    data_name,
+    device,
+    load_data,
+    pictures_of,
+    print_scores,
+    say_range,
+)  # fmt: skip
 
 HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -24,6 +34,8 @@ EXAMPLES = """  maelib train --preset-minute                   see the whole pat
   maelib train --out runs/mine --resume auto     go on after an interruption
   maelib train --data ~/photos --out runs/ours --set decoder_depth=4
   maelib train --data ~/scans --set channels=1 --out runs/scans    gray of 8 or 16 bits, in its own range
+  maelib train --data ~/scans --group 'patient(\\d+)' --out runs/scans      no patient on both sides of the split
+  maelib train --data ~/scenes --tiles 64 --out runs/scenes               tiles of large pictures, not scaled
   maelib train --data ~/photos --out runs/mine --init mae_tiny_patch4_64    begin with the shipped weights
   torchrun --standalone --nproc_per_node=2 -m maelib train --preset-article --out runs/two    on two GPUs
   maelib train --preset-article --out runs/mine --resume auto --resume-from /kaggle/input --max-minutes 660
@@ -117,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace, world: World, device: torch.device) -> None:
-    from ..datasets.bands import EIGHT_BIT
+    from ..datasets.bands import EIGHT_BIT, Values
     from ..drawing import contact_sheet
     from ..evaluation import reconstruct
     from ..evaluation.reconstruction import values_of
@@ -151,10 +163,15 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         if args.preset_minute and args.data == "tiny-imagenet":
             args.data = "samples"
 
+    values = (values_of(initial) or EIGHT_BIT) if initial else None
+    if args.resume == "auto" and not args.init:
+        earlier = pictures_of(args.out)
+        apply_options(args, earlier)
+        values = Values(*earlier["range"]) if "range" in earlier else None
     for turn in (True, False):  # the main process packs the data, the others open it
         with world.together():
             if world.is_main is turn:
-                train = load_data(args, "train", shape, (values_of(initial) or EIGHT_BIT) if initial else None)
+                train = load_data(args, "train", shape, values)
                 val = load_data(args, "val", shape, train.values)
     if world.is_main:
         say_range(train)
@@ -165,8 +182,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
     torch.manual_seed(recipe.seed)
     fixed = [val.images[i] for i in range(min(8, len(val)))]
-    known = args.data in ("tiny-imagenet", "samples")
-    about: dict[str, Any] = {"name": args.model, "data": args.data if known else Path(args.data).name}
+    about: dict[str, Any] = {"name": args.model, "data": data_name(args)}
+    about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT:
         about["range"] = train.values
     if initial:

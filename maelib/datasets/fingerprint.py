@@ -28,7 +28,7 @@ def fingerprint(names: Sequence[str], crcs: Sequence[int]) -> dict[str, Any]:
     return {"count": len(lines), "digest": hashlib.sha256(b"".join(lines)).hexdigest()[:16], "blocks": blocks}
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In what pictures by split differ from those of before, for people; what only one of the two tells counts as equal."""
     found = []
     for split in [split for split in old if split in new]:
@@ -51,4 +51,4 @@ def _said(option: Any) -> str:
     """An option as a person gives it."""
     if isinstance(option, (list, tuple)):
         return "x".join(map(str, option))
-    return repr(option) if isinstance(option, str) else str(option or "none")
+    return f"'{option}'" if isinstance(option, str) else str(option or "none")

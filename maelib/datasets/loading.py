@@ -117,7 +117,7 @@ def find_source(
         try:
             re.compile(group)
         except re.error as error:
-            raise ValueError(f"group must be a regular expression, got {group!r} ({error})") from error
+            raise ValueError(f"group must be a regular expression, got '{group}' ({error})") from error
     if source == "samples":
         tree = Tree(data_path("samples"))
         names = [name for name in tree.names() if Path(name).stem in samples()]
@@ -136,7 +136,7 @@ def find_source(
 
 def _ungrouped(source: Source, group: str | None) -> Source:
     if group is not None:
-        raise DatasetError(f"{source.name} has splits of its own: leave out --group {group!r}")
+        raise DatasetError(f"{source.name} has splits of its own: leave out --group '{group}'")
     return source
 
 

@@ -215,7 +215,7 @@ def any_folder(tree: Tree, split: str, group: str | None = None) -> Source:
         sides = [{keys[name] for name in names if name.startswith(side)} for side in ("train/", "val/")]
         if group is not None and (shared := sorted(sides[0] & sides[1])):
             raise GroupsShared(
-                f"{tree.origin}: train/ and val/ share {len(shared)} of {len(groups)} groups of {group!r}, such as "
+                f"{tree.origin}: train/ and val/ share {len(shared)} of {len(groups)} groups of '{group}', such as "
                 f"{shared[0]!r}: move each to one side, or leave out --group"
             )
     else:
@@ -228,7 +228,7 @@ def any_folder(tree: Tree, split: str, group: str | None = None) -> Source:
                 remedy = "add others, or put some into a folder train/ and others into val/"
                 raise DatasetError(f"{tree.origin} holds no pictures for {title}/val, as {one}: {remedy}")
             share = f"{100 * len(of_val) / len(names):.0f} % held out: {len(of_val)} of {len(names)} pictures"
-            of_groups = f", {len(held_out)} of {len(groups)} groups of {group!r}" if group else ""
+            of_groups = f", {len(held_out)} of {len(groups)} groups of '{group}'" if group else ""
             note = f"{share}{of_groups}, as {tree.origin} has no train/ and val/"
     folders = {name: PurePosixPath(name).parts[has_splits:-1] for name in names}
     classes = sorted({parts[0] for parts in folders.values() if parts})
@@ -252,7 +252,7 @@ def group_keys(names: list[str], group: str, origin: str) -> list[str]:
     keys = [match and match[1 if match.re.groups else 0] for match in matches]
     if without := [name for name, key in zip(names, keys, strict=True) if not key]:
         raise DatasetError(
-            f"{origin}: the group {group!r} is not found in {len(without)} of {len(names)} names, such as {without[0]!r}: "
+            f"{origin}: the group '{group}' is not found in {len(without)} of {len(names)} names, such as {without[0]!r}: "
             "give an expression that every name has"
         )
     return [key for key in keys if key]
