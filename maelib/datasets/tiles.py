@@ -73,6 +73,12 @@ class Windows:
         if self._tiff is not None:
             self._tiff.close()
 
+    @classmethod
+    def size(cls, path: Path) -> tuple[int, int]:
+        """Height and width of an upright picture, from its header."""
+        with cls(path, str(path)) as picture:
+            return picture.hw
+
     def nbytes(self, height: int) -> int:
         """Bytes that reading so many rows takes, about."""
         if not self._pages:

@@ -170,8 +170,11 @@ def values_of(model: MaskedAutoencoder) -> Values | None:
     return Values(*found) if found else None
 
 
-def picture_for(image: Any, config: MAEConfig, values: Values | None = None) -> np.ndarray:
-    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`."""
+def picture_for(image: Any, config: MAEConfig, values: Values | None = None, whole: bool = False) -> np.ndarray:
+    """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`.
+
+    `whole` keeps its own size, but for what is left when it is divided into patches, of which half is cut off on either side.
+    """
     if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
         if config.channels in (1, 3):
             image = read_image(image)
@@ -183,7 +186,11 @@ def picture_for(image: Any, config: MAEConfig, values: Values | None = None) -> 
     values.check(array.dtype, name)
     if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
         raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
-    pixels = torch.from_numpy(np.array(resize_bands(array, config.hw)))
+    p = config.patch_size
+    own = array.shape[0] // p * p, array.shape[1] // p * p
+    top, left = (array.shape[0] - own[0]) // 2, (array.shape[1] - own[1]) // 2
+    array = array[top : top + own[0], left : left + own[1]] if whole else resize_bands(array, config.hw)
+    pixels = torch.from_numpy(np.array(array))
     return values.unit(pixels).numpy()
 
 
