@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .sources import DatasetError, Source
 
 PIECE = 1 << 28  # bytes of a TIFF's strip or tile; in larger ones a window saves nothing
 LARGE = 1 << 24  # bytes of a window; of larger ones there is one at a time
-ORIENTATION = 274  # the tag, in TIFF and EXIF
+ORIENTATION, GDAL_NODATA = 274, 42113  # tags, the first in TIFF and EXIF
 COMPRESSIONS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, deflate twice, PackBits, Zstandard: each strip on its own
 _large = threading.Lock()
 
@@ -31,7 +31,7 @@ class Windows:
 
     By windows are read TIFF in strips or tiles, uncompressed or compressed without loss, and `.npy` with a path; whatever
     else at once, up to the usual limit of 100 million pixels. `hw` is height and width of the upright picture, `by_windows`
-    says which of the two holds, `alpha` whether the last band is alpha.
+    says which of the two holds, `alpha` whether the last band is alpha, `nodata` what a TIFF's tag GDAL_NODATA says, or None.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ class Windows:
     def __init__(self, source: Path | bytes, name: str, channels: int = 0):
         self.source, self.name, self.channels = source, name, channels
         self.alpha, self.by_windows, self._tiff, self._pages = False, True, None, []
+        self.nodata: str | None = None
         self._whole: np.ndarray | None = None
         try:
             with self._opened() as file:
@@ -87,6 +88,10 @@ class Windows:
         piece = 0 if page.is_final else math.prod(page.chunks) * page.dtype.itemsize
         return 2 * piece + len(self._pages) * height * page.imagewidth * page.samplesperpixel * page.dtype.itemsize
 
+    def turn(self, height: int) -> AbstractContextManager[Any]:
+        """Within it, as many may read so many rows as memory allows: of large ones there is one at a time."""
+        return _large if self.nbytes(height) > LARGE else nullcontext()
+
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """A window (height, width, C) of the values that the file holds."""
         rows, columns = slice(top, top + height), slice(left, left + width)
@@ -117,6 +122,7 @@ class Windows:
 
         self._tiff = tifffile.TiffFile(self.source if isinstance(self.source, Path) else io.BytesIO(self.source))
         pages = plain_pages(self._tiff, self.name)
+        self.nodata = None if pages is None else pages[0].tags.valueof(GDAL_NODATA)
         if pages is None or int(pages[0].tags.valueof(ORIENTATION, 1)) in UPRIGHT:
             return False
         page = pages[0]
@@ -236,7 +242,7 @@ def read_tiles(source: Source, indices: Sequence[int], channels: int) -> Iterato
     (top, left), (bottom, right) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     with Windows(source.file(indices[0]), source.where(indices[0]), channels) as picture:
         tall, wide = bottom + height - top, right + width - left
-        with _large if picture.nbytes(tall) > LARGE else nullcontext():
+        with picture.turn(tall):
             window = picture.read(top, left, tall, wide)
             for index, (y, x) in zip(indices, (corners - (top, left)).tolist(), strict=True):
                 yield taken(window[y : y + height, x : x + width], picture.alpha, channels, source.where(index))

@@ -1,0 +1,252 @@
+"""A report on a data set before anybody trains on it: what is in it, what is wrong with it, where to begin."""
+
+import math
+import shlex
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..config import PRESETS, MAEConfig
+from ..datasets import DatasetError, PackedImages, Values
+from ..datasets.bands import MAX_BANDS, derive
+from ..datasets.duplicates import near_duplicates
+from ..datasets.loading import cache_folder, find_source
+from ..datasets.packed import decode_one
+from ..datasets.sources import GroupsShared, Source, group_keys
+from ..datasets.survey import QUANTILES, Look, fits, main_kind, quantiles, survey
+from ..datasets.tiles import cut
+from ..hardware import describe_hardware
+from ..model import MaskedAutoencoder
+from ..training import TrainConfig, Trainer
+from .protocols import evaluate_baselines
+
+FILLS = ("visible_mean", "gaussian", "diffusion")
+SCORED = 256  # pictures
+SHOWN = 24  # of the contact sheet
+SEEN = 500_000  # pictures of a first training: some minutes of a GPU, an hour or two of two cores
+NAMED = 20  # names of a kind in text and page; JSON has them all
+
+
+@dataclass(frozen=True)
+class Report:
+    """`data`, ready for JSON, and some of the `pictures` (n, H, W, C) in [0, 1], all of one size."""
+
+    data: dict[str, Any]
+    pictures: np.ndarray
+
+
+def report(
+    data: str | Path, *, model: str | None = None, group: str | None = None, tiles: tuple[int, int] | None = None,
+    overlap: int = 0, value_range: Sequence[float] | None = None, cache: Path | None = None, progress: bool = True,
+    device: torch.device | str = "cpu",
+) -> Report:  # fmt: skip
+    """Look at every picture of a data set (see `maelib.datasets.load_dataset`), damaged ones included, and measure.
+
+    Parameters
+    ----------
+    model
+        The preset that the pictures are for; chosen by their size and the device if left out.
+
+    Raises
+    ------
+    DatasetError
+        There is nothing that can be read; or `group` is not found in some of the names.
+    """
+    place, findings = cache or cache_folder(), []
+    every = find_source(data, "all", place, progress=progress)
+    val, note = _validation(data, group, place, findings)
+    looks, damaged = survey(every, progress)
+    if not looks:
+        name, reason = next(iter(damaged.items()))
+        raise DatasetError(f"none of the {len(damaged)} pictures can be read; {name}: {reason}")
+    kind = main_kind(looks)
+    others = [look.name for look in looks if not fits(look.kind, kind)]
+    good = [look for look in looks if fits(look.kind, kind)]
+    config = _model_for(good, kind, model, device)
+    source, packed = _some(every, good, config, tiles, overlap, value_range, findings)
+    values = packed.values
+    both = {name for name in every.members if name not in val} if val else set(every.members)
+    found: dict[str, Any] = {
+        "data": str(data),
+        "pictures": len(every.members),
+        "split": {"train": len(both), "val": len(every.members) - len(both), "note": note},
+        "damaged": damaged,
+        "kinds": _counts(f"{look.bands} x {look.dtype}" for look in looks),
+        "other_kind": others,
+        "sizes": _sizes(looks),
+        "files": _counts(Path(look.name).suffix.lower() for look in looks),
+        "quantiles": {"of": QUANTILES, "bands": quantiles(looks, kind[0])},
+        "missing": {
+            "pictures": sum(look.missing > 0 for look in looks),
+            "share": statistics.fmean(look.missing for look in looks),
+        },
+        "constant": [look.name for look in looks if look.constant],
+        "duplicates": _duplicates([look for look in good if not look.constant], val, values, progress),
+        "groups": _groups(every, group, val),
+    }
+    protocols = ("pasted", "masked") if min(config.hw) >= 7 else ("masked",)
+    found["baselines"] = evaluate_baselines(packed, config.hw, config.patch_size, protocols, FILLS, progress=progress)
+    share = len(both) / len(every.members)
+    found["suggestion"] = _suggestion(data, config, packed, round(len(source.members) * share), device)
+    found["suggestion"]["command"] += _options(group, tiles, overlap, value_range)
+    found["findings"] = findings + _findings(found)
+    chosen = packed.images[np.linspace(0, len(packed) - 1, min(SHOWN, len(packed))).astype(int)]
+    pixels = values.unit(torch.from_numpy(chosen).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return Report(found, pixels.numpy())
+
+
+def _validation(data: Any, group: str | None, place: Path, findings: list[str]) -> tuple[set[str], str]:
+    """Names of the pictures for validation, and how they were chosen; what stands against it becomes a finding."""
+    if data == "samples":
+        return set(), "train and val are the same ten pictures"
+    try:
+        found = find_source(data, "val", place, group=group)
+        return set(found.members), found.note
+    except GroupsShared as error:
+        findings.append(str(error))
+        return _validation(data, None, place, findings)
+    except DatasetError as error:
+        if "no pictures for" not in str(error):
+            raise
+        findings.append(str(error))
+        return set(), ""
+
+
+def _model_for(looks: list[Look], kind: tuple[int, str], model: str | None, device: Any) -> MAEConfig:
+    short = statistics.median(min(look.hw) for look in looks)
+    large = torch.device(device).type == "cuda" and short >= 160
+    config = PRESETS[model or ("mae_base_patch16_224" if large else "mae_tiny_patch4_64")]
+    return replace(config, channels=min(kind[0], MAX_BANDS))
+
+
+def _some(
+    every: Source, good: list[Look], config: MAEConfig, tiles: Any, overlap: int, value_range: Any, findings: list[str]
+) -> tuple[Source, PackedImages]:
+    """The readable pictures as training would see them, and some of them, evenly taken, at the model's size."""
+    names = {look.name for look in good}
+    source = replace(every, members=[name for name in every.members if name in names], labels=None)
+    if tiles:
+        try:
+            source = cut(source, tiles, overlap)
+        except DatasetError as error:
+            findings.append(str(error))
+    chosen = np.linspace(0, len(source.members) - 1, min(SCORED, len(source.members))).astype(int).tolist()
+    images = np.stack([decode_one(source, index, config.hw, config.channels) for index in chosen])
+    values = Values(*value_range, str(images.dtype)) if value_range else derive(images)
+    if values.low == values.high:
+        values = Values(values.low, values.low + 1, values.dtype)
+    return source, PackedImages(every.name, images, None, [], values)
+
+
+def _counts(items: Any) -> dict[str, int]:
+    return dict(Counter(items).most_common())
+
+
+def _sizes(looks: list[Look]) -> dict[str, Any]:
+    by_area = sorted((look.hw for look in looks), key=math.prod)
+    picked = {"smallest": by_area[0], "median": by_area[len(by_area) // 2], "largest": by_area[-1]}
+    return {name: list(hw) for name, hw in picked.items()} | {"different": len(set(by_area))}
+
+
+def _duplicates(looks: list[Look], val: set[str], values: Values, progress: bool) -> dict[str, Any]:
+    if len(looks) < 2:
+        return {"pairs": [], "across": [], "pictures": 0, "complete": True}
+    pairs, complete = near_duplicates(np.stack([look.small for look in looks]), values.high - values.low, progress)
+    named = [[looks[a].name, looks[b].name] for a, b in pairs.tolist()]
+    across = [pair for pair in named if (pair[0] in val) != (pair[1] in val)]
+    return {"pairs": named, "across": across, "pictures": len(np.unique(pairs)), "complete": complete}
+
+
+def _groups(every: Source, group: str | None, val: set[str]) -> dict[str, Any] | None:
+    if group is None:
+        return None
+    keys = group_keys(every.members, group, str(every.origin))
+    sizes = sorted(Counter(keys).values())
+    of_val = {key for key, name in zip(keys, every.members, strict=True) if name in val}
+    of_train = {key for key, name in zip(keys, every.members, strict=True) if name not in val}
+    return {
+        "expression": group, "groups": len(sizes), "val": len(of_val), "both": len(of_val & of_train),
+        "pictures": {"fewest": sizes[0], "median": sizes[len(sizes) // 2], "most": sizes[-1]},
+    }  # fmt: skip
+
+
+class _Quiet(Trainer):
+    def announce(self, text: str) -> None:
+        pass
+
+
+def _suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, device: Any) -> dict[str, Any]:
+    """A model and a recipe to begin with, and how long they take here, by a few real steps."""
+    n = max(1, n)
+    name = next(name for name, preset in PRESETS.items() if replace(preset, channels=config.channels) == config)
+    batch = min(128, 2 ** int(math.log2(n)))
+    epochs = max(5, min(400, round(SEEN / n)))
+    recipe = TrainConfig(epochs=epochs, batch_size=batch, augment="crop" if n < 20_000 else "flip")
+    with tempfile.TemporaryDirectory() as folder:
+        repeated = replace(packed, images=np.resize(packed.images, (batch, *packed.images.shape[1:])))
+        torch.manual_seed(0)
+        trainer = _Quiet(MaskedAutoencoder(config), repeated, recipe, Path(folder) / "run", device=device)
+        seconds = []
+        for _ in range(4):  # the first is slower
+            start = time.perf_counter()
+            trainer.train_step()
+            float(trainer.sums[0])  # waits for the device
+            seconds.append(time.perf_counter() - start)
+        trainer.run.close()
+    step = statistics.median(seconds[1:])
+    shipped = name == "mae_tiny_patch4_64" and config.channels == 3 and packed.images.dtype == np.uint8
+    words = ["maelib", "train", "--data", str(data), "--epochs", str(epochs), "--batch-size", str(batch)]
+    words += ["--augment", recipe.augment, "--out", f"runs/{Path(data).name}"]
+    words += ["--init", name] if shipped else ["--model", name] if name != "mae_tiny_patch4_64" else []
+    words += ["--set", f"channels={config.channels}"] if config.channels != 3 else []
+    return {
+        "model": name, "channels": config.channels, "size": list(config.hw), "epochs": epochs, "batch_size": batch,
+        "augment": recipe.augment, "begins_with_shipped_weights": shipped, "seconds_a_step": step,
+        "minutes": step * epochs * (n // batch) / 60, "hardware": describe_hardware(), "command": shlex.join(words),
+    }  # fmt: skip
+
+
+def _options(group: str | None, tiles: Any, overlap: int, value_range: Any) -> str:
+    words = ["--group", group] if group else []
+    words += ["--tiles", "x".join(map(str, tiles))] if tiles else []
+    words += ["--overlap", str(overlap)] if overlap else []
+    words += ["--range", *map("{:g}".format, value_range)] if value_range else []
+    return f" {shlex.join(words)}" if words else ""
+
+
+def _findings(found: dict[str, Any]) -> list[str]:
+    """What should be seen to before training, each in a sentence."""
+
+    lines, most = [], next(iter(found["kinds"]))
+    for names, what, remedy in (
+        (list(found["damaged"]), "cannot be read", "training stops at them, take them out or get them again"),
+        (found["other_kind"], f"are of another kind than most ({most})", "train on one kind"),
+        (found["constant"], "have one value everywhere", "they teach nothing"),
+    ):
+        if names:
+            lines.append(f"{len(names):,} of {found['pictures']:,} pictures {what}, such as {names[0]}: {remedy}")
+    if pairs := found["duplicates"]["across"]:
+        lines.append(
+            f"{len(pairs):,} pairs of near duplicates stand on both sides of the split, such as {pairs[0][0]} and "
+            f"{pairs[0][1]}: scores on val are too good; remove one of each, or keep them together with --group"
+        )
+    smallest, side = found["sizes"]["smallest"], found["suggestion"]["size"]
+    if smallest[0] < side[0] or smallest[1] < side[1]:
+        lines.append(
+            f"the smallest picture, {smallest[0]} x {smallest[1]} pixels, is enlarged to {side[0]} x {side[1]}"
+        )
+    median = found["sizes"]["median"]
+    if "--tiles" not in found["suggestion"]["command"] and min(median) >= 4 * max(side):
+        lines.append(
+            f"scaled to {side[0]} x {side[1]}, pictures of {median[0]} x {median[1]} pixels lose their detail: where that "
+            f"matters, cut them with --tiles {max(side)}"
+        )
+    return lines
