@@ -163,20 +163,24 @@ class Windows:
         return made
 
     def _size_in_header(self) -> tuple[int, int]:
-        def upright(picture: Image.Image) -> tuple[int, int]:
-            late = picture.format == "PNG" and "exif" not in picture.info  # to look for it would decode the picture
-            turned = not late and picture.getexif().get(ORIENTATION, 1) >= 5
-            return picture.size if turned else picture.size[::-1]
+        """Height and width of the upright picture, if it may be read at once."""
 
-        limit = Image.MAX_IMAGE_PIXELS
-        with self._opened() as file:
-            height, width = decode(file, self.name, upright)
-        if height * width > min(MAX_PIXELS, limit or MAX_PIXELS):
+        def look(picture: Image.Image) -> tuple[int, int, int]:
+            late = picture.format == "PNG" and "exif" not in picture.info  # to look for it would decode the picture
+            return *picture.size, 1 if late else picture.getexif().get(ORIENTATION, 1)
+
+        if self._tiff is not None:
+            page = self._tiff.pages[0]
+            width, height, turned = page.imagewidth, page.imagelength, int(page.tags.valueof(ORIENTATION, 1))
+        else:
+            with self._opened() as file:
+                width, height, turned = decode(file, self.name, look)
+        if height * width > MAX_PIXELS:
             raise ImageError(
                 f"{self.name} has {width} x {height} pixels, and more than {MAX_PIXELS:,} are read by windows only: save it "
                 "as TIFF in strips or tiles (uncompressed or deflate), or as .npy"
             )
-        return height, width
+        return (width, height) if turned >= 5 else (height, width)
 
     def _all(self) -> np.ndarray:
         """The whole picture, (H, W) or (H, W, C)."""

@@ -71,7 +71,7 @@ def report(
     others = [look.name for look in looks if not fits(look.kind, kind)]
     good = [look for look in looks if fits(look.kind, kind)]
     config = _model_for(good, kind, model, device)
-    source, packed = _some(every, good, config, tiles, overlap, value_range, findings)
+    source, packed = _some(every, good, config, tiles, overlap, value_range, findings, damaged)
     values = packed.values
     both = {name for name in every.members if name not in val} if val else set(every.members)
     found: dict[str, Any] = {
@@ -128,9 +128,11 @@ def _model_for(looks: list[Look], kind: tuple[int, str], model: str | None, devi
 
 
 def _some(
-    every: Source, good: list[Look], config: MAEConfig, tiles: Any, overlap: int, value_range: Any, findings: list[str]
-) -> tuple[Source, PackedImages]:
-    """The readable pictures as training would see them, and some of them, evenly taken, at the model's size."""
+    every: Source, good: list[Look], config: MAEConfig, tiles: Any, overlap: int, value_range: Any,
+    findings: list[str], damaged: dict[str, str],
+) -> tuple[Source, PackedImages]:  # fmt: skip
+    """The readable pictures as training would see them, and some of them, evenly taken, at the model's size; those that only
+    now turn out to be damaged are added to the others."""
     names = {look.name for look in good}
     source = replace(every, members=[name for name in every.members if name in names], labels=None)
     if tiles:
@@ -139,11 +141,19 @@ def _some(
         except DatasetError as error:
             findings.append(str(error))
     chosen = np.linspace(0, len(source.members) - 1, min(SCORED, len(source.members))).astype(int).tolist()
-    images = np.stack([decode_one(source, index, config.hw, config.channels) for index in chosen])
-    values = Values(*value_range, str(images.dtype)) if value_range else derive(images)
+    images = []
+    for index in chosen:
+        try:
+            images.append(decode_one(source, index, config.hw, config.channels))
+        except DatasetError as error:
+            damaged[source.members[index]] = str(error)
+    if not images:
+        raise DatasetError(next(iter(damaged.values())))
+    pixels = np.stack(images)
+    values = Values(*value_range, str(pixels.dtype)) if value_range else derive(pixels)
     if values.low == values.high:
         values = Values(values.low, values.low + 1, values.dtype)
-    return source, PackedImages(every.name, images, None, [], values)
+    return source, PackedImages(every.name, pixels, None, [], values)
 
 
 def _counts(items: Any) -> dict[str, int]:
@@ -202,6 +212,7 @@ def _suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, devi
             seconds.append(time.perf_counter() - start)
         trainer.run.close()
     step = statistics.median(seconds[1:])
+    steps = epochs * (n // batch) * (max(1, batch // 2) if data == "samples" else 1)  # which `maelib train` repeats
     shipped = name == "mae_tiny_patch4_64" and config.channels == 3 and packed.images.dtype == np.uint8
     words = ["maelib", "train", "--data", str(data), "--epochs", str(epochs), "--batch-size", str(batch)]
     words += ["--augment", recipe.augment, "--out", f"runs/{Path(data).name}"]
@@ -210,7 +221,7 @@ def _suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, devi
     return {
         "model": name, "channels": config.channels, "size": list(config.hw), "epochs": epochs, "batch_size": batch,
         "augment": recipe.augment, "begins_with_shipped_weights": shipped, "seconds_a_step": step,
-        "minutes": step * epochs * (n // batch) / 60, "hardware": describe_hardware(), "command": shlex.join(words),
+        "minutes": step * steps / 60, "hardware": describe_hardware(), "command": shlex.join(words),
     }  # fmt: skip
 
 
@@ -236,7 +247,7 @@ def _findings(found: dict[str, Any]) -> list[str]:
     if pairs := found["duplicates"]["across"]:
         lines.append(
             f"{len(pairs):,} pairs of near duplicates stand on both sides of the split, such as {pairs[0][0]} and "
-            f"{pairs[0][1]}: scores on val are too good; remove one of each, or keep them together with --group"
+            f"{pairs[0][1]}: scores on val are too good; remove one of each"
         )
     smallest, side = found["sizes"]["smallest"], found["suggestion"]["size"]
     if smallest[0] < side[0] or smallest[1] < side[1]:

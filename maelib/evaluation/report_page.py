@@ -21,7 +21,7 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem }
 ul.findings { color: var(--mark); padding-left: 1.2rem }
 .table { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line) }
-th { font-weight: normal; white-space: nowrap } td { min-width: 3.5rem }
+th, .wide td { font-weight: normal; white-space: nowrap } td { min-width: 3.5rem }
 code { display: block; background: var(--soft); padding: .6rem } img { max-width: 100%; height: auto; background: #fff }
 """
 
@@ -104,7 +104,8 @@ def as_page(report: Report) -> str:
             f'<tr><th scope="row">{html.escape(row[0])}</th>{"".join(f"<td>{html.escape(c)}</td>" for c in row[1:])}</tr>'
             for row in rows
         )
-        parts.append(f'<h2>{html.escape(title)}</h2><div class="table" tabindex="0"><table>{body}</table></div>')
+        wide = " wide" if len(rows[0]) > 3 else ""  # numbers, which scroll rather than break
+        parts.append(f'<h2>{html.escape(title)}</h2><div class="table{wide}" tabindex="0"><table>{body}</table></div>')
     text, command = map(html.escape, suggestion(data))
     parts.append(f"<h2>Where to begin</h2><p>{text}</p><code>{command}</code>")
     n = len(report.pictures)
