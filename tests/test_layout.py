@@ -163,8 +163,10 @@ def test_the_core_needs_torch_alone():
 def test_the_package_can_be_read(tmp_path):
     lines, asked = laid_out(PACKAGE, tmp_path)
     assert sum(lines[module] for module in CORE) <= 660
-    assert sum(lines.values()) <= 7400  # 6,600 before bands, ranges and what a run survives came
-    assert len(lines) <= 69
+    assert (
+        sum(lines.values()) <= 8730
+    )  # 6,600 before bands, ranges and what a run survives came, 7,400 before tiles, groups and the report
+    assert len(lines) <= 77
     assert asked <= 15
 
 

@@ -4,6 +4,7 @@ import html.parser
 import io
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ import tifffile
 from datasets_helpers import encoded, make_picture, write_picture
 from PIL import Image
 
-from maelib.cli import main
-from maelib.datasets import DatasetError
+from maelib.cli import build_parser, main
+from maelib.datasets import DatasetError, load_dataset
 from maelib.datasets.duplicates import DISTANCE, difference_hash, near_duplicates
-from maelib.evaluation import evaluate_baselines
+from maelib.evaluation import evaluate_baselines, first_recipe
 from maelib.evaluation.report import report
 from maelib.evaluation.report_page import as_page, as_text
 
@@ -24,6 +25,15 @@ def scan(seed: int) -> np.ndarray:
     return (
         np.asarray(Image.fromarray(coarse).resize((90, 70), Image.Resampling.BICUBIC)).clip(0, 4095).astype(np.uint16)
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short():
+    """Few steps are measured, of few pictures: the reports of these tests need no exact minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first_recipe, "STEPS", 1)
+        patch.setattr(first_recipe, "BATCH", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -76,23 +86,17 @@ def test_what_is_wrong_is_named(found):
 
 def test_the_fills_score_as_they_do_elsewhere(tmp_path):
     made = report("samples", cache=tmp_path, progress=False)
-    from maelib.datasets import load_dataset
-
     samples = load_dataset("samples", size=64, cache=tmp_path, progress=False)
     assert made.data["baselines"] == evaluate_baselines(samples, fills=tuple(made.data["baselines"]), progress=False)
     assert list(made.data["baselines"]) == ["visible_mean", "gaussian", "diffusion"]
     assert made.data["suggestion"]["begins_with_shipped_weights"]
 
 
-def test_the_suggested_command_is_one(found, tmp_path, monkeypatch):
+def test_the_suggested_command_is_one(found):
     command = found.data["suggestion"]["command"]
     assert "--set channels=1" in command
     assert r"--group 'patient(\d+)'" in command
     assert found.data["suggestion"]["minutes"] > 0
-    import shlex
-
-    from maelib.cli import build_parser
-
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert (args.group, args.overrides) == (r"patient(\d+)", ["channels=1"])
 
@@ -195,7 +199,7 @@ def test_no_pair_is_missed_that_comparing_all_with_all_finds():
     assert expected <= pairs <= allowed
 
 
-def test_a_hundred_thousand_equal_pictures_end():
+def test_many_equal_pictures_end():
     pairs, complete = near_duplicates(np.zeros((20_000, 9, 9), np.float32), 1.0, progress=False)
     assert not complete
     assert len(pairs)

@@ -121,9 +121,16 @@ def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: A
     if args.overlap and (not args.tiles or args.overlap >= min(args.tiles)):
         raise UsageError(f"--overlap {args.overlap} needs --tiles of more pixels on either side")
     packed = load_dataset(
-        args.data, split, size=args.size or own, channels=config.channels, value_range=pair, group=args.group,
-        tiles=args.tiles, overlap=args.overlap or 0, cache=args.cache,
-    )  # fmt: skip
+        args.data,
+        split,
+        size=args.size or own,
+        channels=config.channels,
+        value_range=pair,
+        group=args.group,
+        tiles=args.tiles,
+        overlap=args.overlap or 0,
+        cache=args.cache,
+    )
     if values and not given:
         values.check(packed.images.dtype, packed.name)
     return packed

@@ -78,9 +78,15 @@ def _report(args: argparse.Namespace) -> None:
         raise UsageError(f"--report takes a preset as --model ({', '.join(PRESETS)}), got {args.model}")
     values = given_range(args)
     made = report(
-        args.data, model=args.model, group=args.group, tiles=args.tiles, overlap=args.overlap or 0,
-        value_range=values[:2] if values else None, cache=args.cache, device=init_distributed()[1],
-    )  # fmt: skip
+        args.data,
+        model=args.model,
+        group=args.group,
+        tiles=args.tiles,
+        overlap=args.overlap or 0,
+        value_range=values[:2] if values else None,
+        cache=args.cache,
+        device=init_distributed()[1],
+    )
     print(as_text(made.data))
     if args.report.name:
         write_atomically(args.report, as_page(made).encode())

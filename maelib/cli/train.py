@@ -26,7 +26,7 @@ from .common import (
     pictures_of,
     print_scores,
     say_range,
-)  # fmt: skip
+)
 
 HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures

@@ -100,9 +100,16 @@ def load_dataset(
         values = stated(value_range, packed.images.dtype)
     elif split != "train" and values != EIGHT_BIT:
         values = load_dataset(
-            source, size=size, channels=channels, group=group, tiles=tiles, overlap=overlap, cache=cache, download=download,
+            source,
+            size=size,
+            channels=channels,
+            group=group,
+            tiles=tiles,
+            overlap=overlap,
+            cache=cache,
+            download=download,
             progress=progress,
-        ).values  # fmt: skip
+        ).values
     if values.low == values.high:
         only = f"nearly all values of {packed.name} are {values.low:g}"
         raise DatasetError(f"{only}: say with --range LOW HIGH (value_range=) which values are to be 0 and 1")

@@ -170,9 +170,12 @@ def _pack(source: Source, size: tuple[int, int], folder: Path, progress: bool, c
     values = derive(np.load(folder / "images.npy", mmap_mode="r"))
     options = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap}
     about = {
-        "name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2],
+        "name": source.name,
+        "classes": source.classes,
+        "labelled": source.labels is not None,
+        "range": values[:2],
         "made_of": options | fingerprint([source.members[i] for i in files], crcs),
-    }  # fmt: skip
+    }
     (folder / "about.json").write_text(json.dumps(about))
     (folder / "seal.json").write_text(_seal(folder))
     for path in folder.iterdir():

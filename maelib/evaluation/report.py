@@ -1,10 +1,7 @@
 """A report on a data set before anybody trains on it: what is in it, what is wrong with it, where to begin."""
 
 import math
-import shlex
 import statistics
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,24 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import PRESETS, MAEConfig
+from ..config import MAEConfig
 from ..datasets import DatasetError, PackedImages, Values
-from ..datasets.bands import MAX_BANDS, derive
+from ..datasets.bands import derive
 from ..datasets.duplicates import near_duplicates
 from ..datasets.loading import cache_folder, find_source
 from ..datasets.packed import decode_one
 from ..datasets.sources import GroupsShared, Source, group_keys
 from ..datasets.survey import QUANTILES, Look, fits, main_kind, quantiles, survey
 from ..datasets.tiles import cut
-from ..hardware import describe_hardware
-from ..model import MaskedAutoencoder
-from ..training import TrainConfig, Trainer
+from .first_recipe import model_for, options, suggestion
 from .protocols import evaluate_baselines
 
 FILLS = ("visible_mean", "gaussian", "diffusion")
 SCORED = 256  # pictures
 SHOWN = 24  # of the contact sheet
-SEEN = 500_000  # pictures of a first training: some minutes of a GPU, an hour or two of two cores
 NAMED = 20  # names of a kind in text and page; JSON has them all
 
 
@@ -44,10 +38,17 @@ class Report:
 
 
 def report(
-    data: str | Path, *, model: str | None = None, group: str | None = None, tiles: tuple[int, int] | None = None,
-    overlap: int = 0, value_range: Sequence[float] | None = None, cache: Path | None = None, progress: bool = True,
+    data: str | Path,
+    *,
+    model: str | None = None,
+    group: str | None = None,
+    tiles: tuple[int, int] | None = None,
+    overlap: int = 0,
+    value_range: Sequence[float] | None = None,
+    cache: Path | None = None,
+    progress: bool = True,
     device: torch.device | str = "cpu",
-) -> Report:  # fmt: skip
+) -> Report:
     """Look at every picture of a data set (see `maelib.datasets.load_dataset`), damaged ones included, and measure.
 
     Parameters
@@ -70,7 +71,7 @@ def report(
     kind = main_kind(looks)
     others = [look.name for look in looks if not fits(look.kind, kind)]
     good = [look for look in looks if fits(look.kind, kind)]
-    config = _model_for(good, kind, model, device)
+    config = model_for(kind[0], statistics.median(min(look.hw) for look in good), model, device)
     source, packed = _some(every, good, config, tiles, overlap, value_range, findings, damaged)
     values = packed.values
     both = {name for name in every.members if name not in val} if val else set(every.members)
@@ -92,11 +93,11 @@ def report(
         "duplicates": _duplicates([look for look in good if not look.constant], val, values, progress),
         "groups": _groups(every, group, val),
     }
-    protocols = ("pasted", "masked") if min(config.hw) >= 7 else ("masked",)
+    protocols = ("pasted", "masked")
     found["baselines"] = evaluate_baselines(packed, config.hw, config.patch_size, protocols, FILLS, progress=progress)
     share = len(both) / len(every.members)
-    found["suggestion"] = _suggestion(data, config, packed, round(len(source.members) * share), device)
-    found["suggestion"]["command"] += _options(group, tiles, overlap, value_range)
+    found["suggestion"] = suggestion(data, config, packed, round(len(source.members) * share), device)
+    found["suggestion"]["command"] += options(group, tiles, overlap, value_range)
     found["findings"] = findings + _findings(found)
     chosen = packed.images[np.linspace(0, len(packed) - 1, min(SHOWN, len(packed))).astype(int)]
     pixels = values.unit(torch.from_numpy(chosen).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -120,17 +121,16 @@ def _validation(data: Any, group: str | None, place: Path, findings: list[str]) 
         return set(), ""
 
 
-def _model_for(looks: list[Look], kind: tuple[int, str], model: str | None, device: Any) -> MAEConfig:
-    short = statistics.median(min(look.hw) for look in looks)
-    large = torch.device(device).type == "cuda" and short >= 160
-    config = PRESETS[model or ("mae_base_patch16_224" if large else "mae_tiny_patch4_64")]
-    return replace(config, channels=min(kind[0], MAX_BANDS))
-
-
 def _some(
-    every: Source, good: list[Look], config: MAEConfig, tiles: Any, overlap: int, value_range: Any,
-    findings: list[str], damaged: dict[str, str],
-) -> tuple[Source, PackedImages]:  # fmt: skip
+    every: Source,
+    good: list[Look],
+    config: MAEConfig,
+    tiles: Any,
+    overlap: int,
+    value_range: Any,
+    findings: list[str],
+    damaged: dict[str, str],
+) -> tuple[Source, PackedImages]:
     """The readable pictures as training would see them, and some of them, evenly taken, at the model's size; those that only
     now turn out to be damaged are added to the others."""
     names = {look.name for look in good}
@@ -183,54 +183,12 @@ def _groups(every: Source, group: str | None, val: set[str]) -> dict[str, Any] |
     of_val = {key for key, name in zip(keys, every.members, strict=True) if name in val}
     of_train = {key for key, name in zip(keys, every.members, strict=True) if name not in val}
     return {
-        "expression": group, "groups": len(sizes), "val": len(of_val), "both": len(of_val & of_train),
+        "expression": group,
+        "groups": len(sizes),
+        "val": len(of_val),
+        "both": len(of_val & of_train),
         "pictures": {"fewest": sizes[0], "median": sizes[len(sizes) // 2], "most": sizes[-1]},
-    }  # fmt: skip
-
-
-class _Quiet(Trainer):
-    def announce(self, text: str) -> None:
-        pass
-
-
-def _suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, device: Any) -> dict[str, Any]:
-    """A model and a recipe to begin with, and how long they take here, by a few real steps."""
-    n = max(1, n)
-    name = next(name for name, preset in PRESETS.items() if replace(preset, channels=config.channels) == config)
-    batch = min(128, 2 ** int(math.log2(n)))
-    epochs = max(5, min(400, round(SEEN / n)))
-    recipe = TrainConfig(epochs=epochs, batch_size=batch, augment="crop" if n < 20_000 else "flip")
-    with tempfile.TemporaryDirectory() as folder:
-        repeated = replace(packed, images=np.resize(packed.images, (batch, *packed.images.shape[1:])))
-        torch.manual_seed(0)
-        trainer = _Quiet(MaskedAutoencoder(config), repeated, recipe, Path(folder) / "run", device=device)
-        seconds = []
-        for _ in range(4):  # the first is slower
-            start = time.perf_counter()
-            trainer.train_step()
-            float(trainer.sums[0])  # waits for the device
-            seconds.append(time.perf_counter() - start)
-        trainer.run.close()
-    step = statistics.median(seconds[1:])
-    steps = epochs * (n // batch) * (max(1, batch // 2) if data == "samples" else 1)  # which `maelib train` repeats
-    shipped = name == "mae_tiny_patch4_64" and config.channels == 3 and packed.images.dtype == np.uint8
-    words = ["maelib", "train", "--data", str(data), "--epochs", str(epochs), "--batch-size", str(batch)]
-    words += ["--augment", recipe.augment, "--out", f"runs/{Path(data).name}"]
-    words += ["--init", name] if shipped else ["--model", name] if name != "mae_tiny_patch4_64" else []
-    words += ["--set", f"channels={config.channels}"] if config.channels != 3 else []
-    return {
-        "model": name, "channels": config.channels, "size": list(config.hw), "epochs": epochs, "batch_size": batch,
-        "augment": recipe.augment, "begins_with_shipped_weights": shipped, "seconds_a_step": step,
-        "minutes": step * steps / 60, "hardware": describe_hardware(), "command": shlex.join(words),
-    }  # fmt: skip
-
-
-def _options(group: str | None, tiles: Any, overlap: int, value_range: Any) -> str:
-    words = ["--group", group] if group else []
-    words += ["--tiles", "x".join(map(str, tiles))] if tiles else []
-    words += ["--overlap", str(overlap)] if overlap else []
-    words += ["--range", *map("{:g}".format, value_range)] if value_range else []
-    return f" {shlex.join(words)}" if words else ""
+    }
 
 
 def _findings(found: dict[str, Any]) -> list[str]:

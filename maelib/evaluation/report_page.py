@@ -54,10 +54,15 @@ def sections(data: dict[str, Any]) -> list[Section]:
     found.append(("Near duplicates", [("number", count), *_first(pairs)]))
     if groups := data["groups"]:
         each = groups["pictures"]
-        found.append((f"Groups of '{groups['expression']}'", [
-            ("number", f"{groups['groups']:,}, {groups['val']:,} in val, {groups['both']:,} on both sides"),
-            ("pictures in one", f"{each['fewest']:,} to {each['most']:,}, median {each['median']:,}"),
-        ]))  # fmt: skip
+        found.append(
+            (
+                f"Groups of '{groups['expression']}'",
+                [
+                    ("number", f"{groups['groups']:,}, {groups['val']:,} in val, {groups['both']:,} on both sides"),
+                    ("pictures in one", f"{each['fewest']:,} to {each['most']:,}, median {each['median']:,}"),
+                ],
+            )
+        )
     scores = data["baselines"]
     protocols = next(iter(scores.values()))
     one = next(iter(protocols.values()))
@@ -77,7 +82,7 @@ def suggestion(data: dict[str, Any]) -> tuple[str, str]:
     start = ", beginning with the shipped weights" if s["begins_with_shipped_weights"] else ""
     text = (
         f"A place to begin, not a measured optimum: {s['model']}{start}, {s['epochs']} epochs of batches of "
-        f"{s['batch_size']}. An estimate from three real steps of {s['seconds_a_step']:.2g} s: {minutes} on this machine "
+        f"{s['batch_size']}. An estimate from a few real steps of {s['seconds_a_step']:.2g} s: {minutes} on this machine "
         f"({s['hardware']})."
     )
     return text, s["command"]
@@ -109,7 +114,7 @@ def as_page(report: Report) -> str:
     text, command = map(html.escape, suggestion(data))
     parts.append(f"<h2>Where to begin</h2><p>{text}</p><code>{command}</code>")
     n = len(report.pictures)
-    columns = [report.pictures[start:n - n % COLUMNS or n:COLUMNS] for start in range(min(COLUMNS, n))]  # fmt: skip
+    columns = [report.pictures[start : n - n % COLUMNS or n : COLUMNS] for start in range(min(COLUMNS, n))]
     file = io.BytesIO()
     contact_sheet(columns).save(file, "JPEG", quality=88)
     image = base64.b64encode(file.getvalue()).decode()
