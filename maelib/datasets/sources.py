@@ -221,7 +221,7 @@ def any_folder(tree: Tree, split: str, group: str | None = None) -> Source:
     else:
         held_out = set(groups[: max(1, len(groups) // 20) if len(groups) > 1 else 0])
         of_val = {name for name in names if keys[name] in held_out}
-        chosen = {"val": of_val, "train": keys.keys() - of_val, "all": keys.keys()}[split]
+        chosen = {"val": of_val, "train": set(keys) - of_val, "all": set(keys)}[split]
         if split == "val" and names:
             if not of_val:
                 one = f"all are of one group, {groups[0]!r}" if group else "there is one picture only"
