@@ -64,7 +64,7 @@ class Trainer:
     FileExistsError
         The folder holds a run already, and `resume` and `overwrite` are off.
     ValueError
-        Another process trains in the folder, its run had another model or recipe or has lost its checkpoints, or
+        Another process trains in the folder, its run had another model, recipe or pictures, or has lost its checkpoints, or
         `resume_from` holds another run or several.
     """
 
@@ -84,7 +84,9 @@ class Trainer:
         try:
             with self.world.together():  # nobody reads the folder before it is complete
                 self._prepare(model, images)
-                made_of = {"format": FORMAT, "model": asdict(model.config), "train": asdict(config), **(about or {})}
+                pictures = getattr(images, "made_of", None)  # without it nobody knows
+                made_of = {"format": FORMAT, "model": asdict(model.config), "train": asdict(config)}
+                made_of |= ({"pictures": {"train": pictures}} if pictures else {}) | (about or {})
                 description = json.loads(json.dumps(made_of, allow_nan=False))
                 self.run.claim()
                 if resume and resume_from is not None and self.world.is_main:
