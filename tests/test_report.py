@@ -151,7 +151,7 @@ def test_bands_missing_pixels_and_tiles(tmp_path):
     assert made.data["missing"] == {"pictures": 1, "share": pytest.approx(0.025)}
     assert len(made.data["quantiles"]["bands"]) == 4
     assert all(abs(band[3] - 0.3) < 0.02 for band in made.data["quantiles"]["bands"])
-    assert made.pictures.shape[1:] == (64, 64, 4)
+    assert made.pictures.shape[1:] == (64, 64, 3)
     assert "--tiles 64x64" in made.data["suggestion"]["command"]
 
 

@@ -220,7 +220,7 @@ def say_range(packed: Any) -> None:
     if packed.missing is not None:
         by_picture = [int(one.sum()) for one in packed.missing]
         share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
-        say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} pictures")
+        say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} {packed.what}")
 
 
 def how_shown(packed: Any, bands: tuple[int, ...]) -> str:

@@ -242,7 +242,7 @@ def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, 
     picture, n, c, ratio = out / "reconstruction.png", min(len(val), 256), model.config, recipe.mask_ratio
     usable = first_usable(val, c, ratio, 1)
     if not usable or usable[0] >= n:
-        say(f"no scores: too few patches of the first {n} pictures of {val.name} are known")
+        say(f"no scores: too few patches of the first {n} {val.what} of {val.name} are known")
         return
     first = reconstruct(model, val.picture(usable[0]), ratio, values=val.values, bands=bands, nodata=FOUND)
     save_picture(first.panel(), picture)

@@ -83,6 +83,11 @@ class PackedImages:
         """Height and width in pixels."""
         return self.images.shape[1:3]
 
+    @property
+    def what(self) -> str:
+        """What they are called: pictures, or tiles of pictures."""
+        return "tiles" if self.made_of.get("tiles") else "pictures"
+
     def picture(self, index: int) -> np.ndarray:
         """One picture (H, W, C), a masked array where it has missing pixels."""
         return masked(self.images[index], None if self.missing is None else self.missing[index])

@@ -18,6 +18,8 @@ from ..datasets.missing import Nodata
 from ..hardware import describe_hardware
 from ..model import MaskedAutoencoder
 from ..training import TrainConfig, Trainer
+from ..training.batches import Batches
+from ..training.distributed import World
 
 BATCH = 128  # pictures, or fewer
 RATIO = TrainConfig().mask_ratio
@@ -44,8 +46,9 @@ def suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, devic
     epochs = max(5, min(400, round(SEEN / n)))
     recipe = TrainConfig(epochs=epochs, batch_size=batch, augment="crop" if n < 20_000 else "flip")
     with tempfile.TemporaryDirectory() as folder:
-        which = np.resize(np.arange(len(packed)), batch)
-        holes = None if packed.missing is None else packed.missing[which]
+        usable = _usable(packed, recipe, config)
+        which = np.resize(usable if len(usable) else np.arange(len(packed)), batch)
+        holes = None if packed.missing is None or not len(usable) else packed.missing[which]
         repeated = replace(packed, images=packed.images[which], missing=holes)
         torch.manual_seed(0)
         trainer = _Quiet(MaskedAutoencoder(config), repeated, recipe, Path(folder) / "run", device=device)
@@ -76,6 +79,17 @@ def suggestion(data: Any, config: MAEConfig, packed: PackedImages, n: int, devic
         "hardware": describe_hardware(),
         "command": shlex.join(words),
     }
+
+
+def _usable(packed: PackedImages, recipe: TrainConfig, config: MAEConfig) -> np.ndarray:
+    """Numbers of the pictures that a training does not leave out for their missing pixels."""
+    if packed.missing is None:
+        return np.arange(len(packed))
+    one = replace(recipe, batch_size=1)
+    try:
+        return Batches(packed, one, config.hw, math.prod(config.grid), World(), torch.device("cpu")).usable.numpy()
+    except ValueError:  # none is left
+        return np.arange(0)
 
 
 def options(group: str | None, tiles: Any, overlap: int, value_range: Any, nodata: Nodata | None) -> str:

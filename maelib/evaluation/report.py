@@ -109,16 +109,13 @@ def report(
         "groups": _groups(every, group, val),
     }
     protocols = ("pasted", "masked")
-    scored = _part(packed, usable)
-    found["baselines"] = (
-        evaluate_baselines(scored, config.hw, config.patch_size, protocols, FILLS, mask_ratio=RATIO, progress=progress)
-        if usable
-        else {}
-    )
+    found["baselines"] = {}
+    if usable:
+        found["baselines"] = evaluate_baselines(
+            _part(packed, usable), config.hw, config.patch_size, protocols, FILLS, mask_ratio=RATIO, progress=progress
+        )
     share = len(both) / len(every.members)
-    found["suggestion"] = suggestion(
-        data, config, scored if usable else replace(packed, missing=None), round(len(source.members) * share), device
-    )
+    found["suggestion"] = suggestion(data, config, packed, round(len(source.members) * share), device)
     found["suggestion"]["command"] += options(group, tiles, overlap, value_range, nodata)
     found["findings"] = findings + _findings(found)
     chosen = np.linspace(0, len(packed) - 1, min(SHOWN, len(packed))).astype(int)
