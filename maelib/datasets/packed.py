@@ -241,15 +241,13 @@ def _pack(
         np.save(folder / "labels.npy", source.labels)
     missing = np.load(holes.path, mmap_mode="r") if holes.file else None
     values = derive(np.load(images.path, mmap_mode="r"), missing)
-    options = {
-        "size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata
-    }  # fmt: skip
+    asked = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata}
     about = {
         "name": source.name,
         "classes": source.classes,
         "labelled": source.labels is not None,
         "range": values[:2],
-        "made_of": options | fingerprint([source.members[i] for i in files], crcs),
+        "made_of": asked | fingerprint([source.members[i] for i in files], crcs),
     }
     (folder / "about.json").write_text(json.dumps(about, allow_nan=False))
     (folder / "seal.json").write_text(_seal(folder))

@@ -48,7 +48,9 @@ class Windows:
 
     def __init__(self, source: Path | bytes, name: str, channels: int = 0):
         self.source, self.name, self.channels = source, name, channels
-        self.alpha, self.by_windows, self._tiff, self._pages = False, True, None, []
+        self.alpha, self.by_windows = False, True
+        self._tiff: Any = None
+        self._pages: list[Any] = []
         self.tag: str | None = None
         self._whole: np.ndarray | None = None
         try:
@@ -111,7 +113,7 @@ class Windows:
 
     def _mapped(self) -> np.ndarray:
         """The array of a file, (H, W) or (H, W, C); a new map each time, as a map keeps all that was read through it."""
-        array = np.load(self.source, mmap_mode="r", allow_pickle=False)  # type: ignore[arg-type]
+        array = np.load(self.source, mmap_mode="r", allow_pickle=False)
         if array.ndim not in (2, 3):
             raise ImageError(f"{self.name} has the shape {array.shape}: one picture is (H, W) or (H, W, C)")
         return array
@@ -135,6 +137,7 @@ class Windows:
     def _of_page(self, page: Any, rows: slice, columns: slice) -> np.ndarray:
         """A window (height, width, bands) of one page."""
         if page.is_final:
+            array: np.ndarray
             kind, first = page.dtype.newbyteorder(self._tiff.byteorder), page.dataoffsets[0]
             if isinstance(self.source, Path):
                 array = np.memmap(self.source, kind, "r", first, page.shape)
@@ -219,7 +222,9 @@ def cut(source: Source, tile: tuple[int, int], overlap: int = 0, progress: bool 
             f"{len(small)} of {n} pictures are smaller than a tile of {tile[0]} x {tile[1]} pixels, the first is "
             f"{source.where(small[0])} of {height} x {width}: give smaller --tiles, or take them out"
         )
-    owners, corners, pieces = [], [], []
+    owners: list[int] = []
+    corners: list[tuple[int, int]] = []
+    pieces: list[range] = []
     for index, (height, width, by_windows) in enumerate(found):
         tops, lefts = starts(height, tile[0], overlap), starts(width, tile[1], overlap)
         first, at_once = len(owners), len(lefts) * (1 if by_windows else len(tops))

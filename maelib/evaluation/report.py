@@ -69,7 +69,8 @@ def report(
     DatasetError
         There is nothing that can be read; or `group` is not found in some of the names.
     """
-    place, findings, nodata = cache or cache_folder(), [], stated_nodata(nodata)
+    findings: list[str] = []
+    place, nodata = cache or cache_folder(), stated_nodata(nodata)
     every = find_source(data, "all", place, progress=progress)
     val, note = _validation(data, group, place, findings)
     looks, damaged = survey(every, progress, nodata)
@@ -172,11 +173,11 @@ def _some(
         except DatasetError as error:
             findings.append(str(error))
     chosen = np.linspace(0, len(source.members) - 1, min(SCORED, len(source.members))).astype(int).tolist()
-    images, names = [], []
+    images, called = [], []
     for index in chosen:
         try:
             images.append(decode_one(source, index, config.hw, config.channels, nodata))
-            names.append(source.called(index))
+            called.append(source.called(index))
         except DatasetError as error:
             damaged[source.members[index]] = str(error)
     if not images:
@@ -185,10 +186,10 @@ def _some(
     missing = None
     if any(hole is not None for hole in holes):
         missing = np.stack([np.zeros(config.hw, bool) if hole is None else hole for hole in holes])
-    values = Values(*value_range, str(pixels.dtype)) if value_range else derive(pixels, missing)
+    values = Values(value_range[0], value_range[1], str(pixels.dtype)) if value_range else derive(pixels, missing)
     if values.low == values.high:
         values = Values(values.low, values.low + 1, values.dtype)
-    return source, PackedImages(every.name, pixels, None, [], values, missing=missing, where=names.__getitem__)
+    return source, PackedImages(every.name, pixels, None, [], values, missing=missing, where=called.__getitem__)
 
 
 def _counts(items: Any) -> dict[str, int]:

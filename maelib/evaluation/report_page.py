@@ -29,7 +29,10 @@ code { display: block; background: var(--soft); padding: .6rem } img { max-width
 def sections(data: dict[str, Any]) -> list[Section]:
     """What a report says, but for findings, suggestion and pictures."""
     split, sizes, twins = data["split"], data["sizes"], data["duplicates"]
-    pictures = [("number", f"{data['pictures']:,}"), ("train, val", f"{split['train']:,}, {split['val']:,}")]
+    pictures: list[tuple[str, ...]] = [
+        ("number", f"{data['pictures']:,}"),
+        ("train, val", f"{split['train']:,}, {split['val']:,}"),
+    ]
     pictures += [("split", split["note"])] if split["note"] else []
     pictures += [("files", _listed(data["files"])), ("bands x dtype", _listed(data["kinds"]))]
     pictures += [(f"{name} size", " x ".join(map(str, sizes[name]))) for name in ("smallest", "median", "largest")]
@@ -116,7 +119,7 @@ def as_page(report: Report) -> str:
     text, command = map(html.escape, suggestion(data))
     parts.append(f"<h2>Where to begin</h2><p>{text}</p><code>{command}</code>")
     n = len(report.pictures)
-    columns = [report.pictures[start : n - n % COLUMNS or n : COLUMNS] for start in range(min(COLUMNS, n))]
+    columns = [list(report.pictures[start : n - n % COLUMNS or n : COLUMNS]) for start in range(min(COLUMNS, n))]
     file = io.BytesIO()
     contact_sheet(columns).save(file, "JPEG", quality=88)
     image = base64.b64encode(file.getvalue()).decode()

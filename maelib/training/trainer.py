@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..datasets import PackedImages
 from ..datasets.bands import EIGHT_BIT
 from ..hardware import DTYPES, choose_precision
 from ..model import MaskedAutoencoder
@@ -69,7 +70,7 @@ class Trainer:
     """
 
     def __init__(
-        self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
+        self, model: MaskedAutoencoder, images: PackedImages | np.ndarray, config: TrainConfig, folder: str | Path, *,
         resume: bool = False, overwrite: bool = False, world: World | None = None, device: torch.device | str = "cpu",
         sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
         resume_from: str | Path | None = None, max_minutes: float | None = None,
@@ -109,7 +110,7 @@ class Trainer:
             self.run.close()
             raise
 
-    def _prepare(self, model: MaskedAutoencoder, images: np.ndarray) -> None:
+    def _prepare(self, model: MaskedAutoencoder, images: PackedImages | np.ndarray) -> None:
         """All that a step needs, where the recipe and the pictures allow it."""
         config, shape = self.config, model.config
         self.batches = Batches(
