@@ -41,7 +41,9 @@ KILLS, STEPS, EPOCH = 5, 64, 4  # in steps: a checkpoint stands at the end of ea
 
 def drive(processes: int, folder: Path, recipe: dict[str, Any], place: str = "", count: int = 0) -> bool:
     """One command, to its end or to its death; whether it was killed. RuntimeError where it ended in another way."""
-    done = finished(torchrun(processes, DRIVER, folder, place, count, json.dumps(recipe)), timeout=3600)
+    done = finished(
+        torchrun(processes, DRIVER, folder, place, count, json.dumps(recipe, allow_nan=False)), timeout=3600
+    )
     killed = (
         done.returncode == -signal.SIGKILL or re.search(rf"exitcode\s*: {-signal.SIGKILL}\b", done.stderr) is not None
     )

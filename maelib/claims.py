@@ -31,7 +31,7 @@ def claim(sentence: str, value: float, *, above: float = -math.inf, below: float
         bounds = {name: bound for name, bound in (("above", above), ("below", below)) if math.isfinite(bound)}
         line = {"claim": sentence, "value": value if math.isfinite(value) else None, "holds": holds, **bounds}
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
     elif not holds:
         wanted = " and ".join(
             f"{word} {bound:g}" for word, bound in (("above", above), ("below", below)) if math.isfinite(bound)

@@ -1,6 +1,7 @@
 """What several commands share: arguments, data, models, tables."""
 
 import argparse
+import json
 import os
 import re
 import time
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 from ..config import MAEConfig
 
 PATIENCE = 10  # seconds
+OPTIONS = ("size", "group", "tiles", "overlap")  # of pictures, which a run keeps
 
 
 class UsageError(Exception):
@@ -65,6 +67,25 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "99.9 %% quantiles",
     )
     add_nodata(parser)
+    parser.add_argument(
+        "--group",
+        type=expression,
+        default=None,
+        metavar="EXPRESSION",
+        help="keep pictures together on one side of the split: a regular expression over their names, whose first group, or "
+        r"whole match, is what those of one scene or patient share, such as 'scene(\d+)'; for folders without train/ and val/",
+    )
+    parser.add_argument(
+        "--tiles",
+        type=size,
+        default=None,
+        metavar="PIXELS",
+        help="cut pictures into tiles of 224 or 120x200 (height x width) instead of scaling them, the last of a row or column "
+        "shifted inward; tiles of one picture stay on one side of the split",
+    )
+    parser.add_argument(
+        "--overlap", type=positive, default=None, metavar="PIXELS", help="that neighbouring tiles share; 0 if left out"
+    )
     parser.add_argument(
         "--cache", type=Path, default=None, help="folder of packed data; MAELIB_CACHE or ~/.cache/maelib if left out"
     )
@@ -141,18 +162,48 @@ def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: A
     given = given_range(args)
     known = given or values
     pair = known[:2] if known else None
+    if args.overlap and (not args.tiles or args.overlap >= min(args.tiles)):
+        raise UsageError(f"--overlap {args.overlap} needs --tiles of more pixels on either side")
     packed = load_dataset(
         args.data,
         split,
         size=args.size or own,
         channels=config.channels,
         value_range=pair,
+        group=args.group,
+        tiles=args.tiles,
+        overlap=args.overlap or 0,
         nodata=args.nodata,
         cache=args.cache,
     )
     if values and not given:
         values.check(packed.images.dtype, packed.name)
     return packed
+
+
+def data_name(args: argparse.Namespace) -> str:
+    """What a run calls its data, wherever that lies."""
+    return args.data if args.data in ("tiny-imagenet", "samples") else Path(args.data).name
+
+
+def pictures_of(run: Path) -> dict[str, Any]:
+    """What a run says of its pictures: `data`, `range`, and `pictures` by split; {} where there is none."""
+    try:
+        found = json.loads((run / "config.json").read_text())
+        return {key: found[key] for key in ("data", "range", "pictures") if key in found}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
+    """Options of the pictures that are left out, set to those of a run; returns the ones that were, but for --nodata."""
+    if args.nodata is None:
+        args.nodata = next(iter(run.get("range", [])[3:]), None)  # behind low, high and dtype
+    of_run = run.get("pictures", {}).get("train", {})
+    options = {name: of_run[name] for name in OPTIONS if of_run.get(name) and getattr(args, name) is None}
+    for name, value in options.items():
+        setattr(args, name, tuple(value) if isinstance(value, list) else value)
+    return options
 
 
 def say_range(packed: Any) -> None:
@@ -169,7 +220,7 @@ def say_range(packed: Any) -> None:
     if packed.missing is not None:
         by_picture = [int(one.sum()) for one in packed.missing]
         share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
-        say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} pictures")
+        say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} {packed.what}")
 
 
 def how_shown(packed: Any, bands: tuple[int, ...]) -> str:
@@ -209,6 +260,15 @@ def seed(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"must be a whole number in [0, 2**31), got {text}")
     return int(text)
+
+
+def expression(text: str) -> str:
+    """A regular expression, as an option's type."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"must be a regular expression, got '{text}' ({error})") from error
+    return text
 
 
 def device(text: str) -> str:

@@ -9,6 +9,7 @@ from .common import add_bands, add_nodata, add_range, given_bands, given_range, 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
   maelib reconstruct chelsea --mask-ratio 0.9 --out cat.png a shipped picture, nine tenths hidden
+  maelib reconstruct scene.tif --model runs/scenes --tiles  all of a large picture, at its own size
   maelib reconstruct photo.jpg --model runs/mine --strategy block --seed 7
   maelib reconstruct scene.tif --model runs/scenes --bands 4 3 2    three of many bands, as red, green and blue
 """
@@ -22,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-ratio", type=ratio, default=0.75, help="share of the patches that is hidden")
     parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="which patches are hidden")
     parser.add_argument("--seed", type=seed, default=0, help="of the mask")
+    parser.add_argument(
+        "--tiles",
+        action="store_true",
+        help="reconstruct all of a large picture, at its own size, by overlapping tiles of the model's size; without it the "
+        "picture is scaled to cover the model's size and its middle cut out",
+    )
     add_range(parser, "the model's own if left out")
     add_nodata(parser)
     add_bands(parser)
@@ -30,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from ..datasets import sample_path, samples
+    from ..datasets.tiles import Windows
     from ..drawing import save_picture
-    from ..evaluation import reconstruct
+    from ..evaluation import reconstruct, reconstruct_tiles
     from ..evaluation.metrics import decibels
     from ..loading import load
 
@@ -39,9 +47,12 @@ def run(args: argparse.Namespace) -> None:
     picture = sample_path(args.picture) if named else args.picture
     values, model = given_range(args), load(args.model)
     bands = given_bands(args, model.config)
-    result = reconstruct(
-        model, picture, args.mask_ratio, args.seed, args.strategy, values, bands=bands, nodata=args.nodata
-    )
+    make = reconstruct_tiles if args.tiles else reconstruct
+    result = make(model, picture, args.mask_ratio, args.seed, args.strategy, values, bands=bands, nodata=args.nodata)
+    (height, width), hw = Windows.size(Path(picture)), model.config.hw
+    if not args.tiles and (height > hw[0] or width > hw[1]):
+        scaled = f"scaled to cover {hw[0]} x {hw[1]}, its middle cut out"
+        print(f"{Path(picture).name}: {height} x {width} pixels, {scaled}; --tiles reconstructs all of it")
     save_picture(result.panel(), args.out)
     for name, measured in result.scores().items():
         similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""

@@ -16,7 +16,20 @@ from ..training import Stopped, TimeLimitReached, Trainer
 from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PRECISIONS, TrainConfig, recipe_help
 from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
 from ..training.interrupts import say
-from .common import UsageError, add_bands, add_data, device, given_bands, how_shown, load_data, print_scores, say_range
+from .common import (
+    UsageError,
+    add_bands,
+    add_data,
+    apply_options,
+    data_name,
+    device,
+    given_bands,
+    how_shown,
+    load_data,
+    pictures_of,
+    print_scores,
+    say_range,
+)
 
 HELP = "train a masked autoencoder; ends with a picture and its scores"
 EXAMPLES = """  maelib train --preset-minute                   see the whole path work, on the shipped pictures
@@ -24,6 +37,8 @@ EXAMPLES = """  maelib train --preset-minute                   see the whole pat
   maelib train --out runs/mine --resume auto     go on after an interruption
   maelib train --data ~/photos --out runs/ours --set decoder_depth=4
   maelib train --data ~/scans --set channels=1 --out runs/scans    gray of 8 or 16 bits, in its own range
+  maelib train --data ~/scans --group 'patient(\\d+)' --out runs/scans      no patient on both sides of the split
+  maelib train --data ~/scenes --tiles 64 --out runs/scenes               tiles of large pictures, not scaled
   maelib train --data ~/photos --out runs/mine --init mae_tiny_patch4_64    begin with the shipped weights
   torchrun --standalone --nproc_per_node=2 -m maelib train --preset-article --out runs/two    on two GPUs
   maelib train --preset-article --out runs/mine --resume auto --resume-from /kaggle/input --max-minutes 660
@@ -118,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace, world: World, device: torch.device) -> None:
-    from ..datasets.bands import EIGHT_BIT
+    from ..datasets.bands import EIGHT_BIT, Values
     from ..drawing import contact_sheet
     from ..evaluation import reconstruct
     from ..evaluation.reconstruction import FOUND, first_usable, nodata_of, values_of
@@ -155,10 +170,15 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         if initial and args.nodata is None:
             args.nodata = nodata_of(initial)
 
+    values = (values_of(initial) or EIGHT_BIT) if initial else None
+    if args.resume == "auto" and not args.init:
+        earlier = pictures_of(args.out)
+        apply_options(args, earlier)
+        values = Values(*earlier["range"][:3]) if "range" in earlier else None
     for turn in (True, False):  # the main process packs the data, the others open it
         with world.together():
             if world.is_main is turn:
-                train = load_data(args, "train", shape, (values_of(initial) or EIGHT_BIT) if initial else None)
+                train = load_data(args, "train", shape, values)
                 val = load_data(args, "val", shape, train.values)
     if world.is_main:
         say_range(train)
@@ -171,8 +191,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         images = np.tile(images, (MINUTE_REPEATS if args.preset_minute else max(1, recipe.batch_size // 2), 1, 1, 1))
     torch.manual_seed(recipe.seed)
     fixed = [val.picture(i) for i in first_usable(val, shape, recipe.mask_ratio, 8)]
-    known = args.data in ("tiny-imagenet", "samples")
-    about: dict[str, Any] = {"name": _named(args.model, shape), "data": args.data if known else Path(args.data).name}
+    about: dict[str, Any] = {"name": _named(args.model, shape), "data": data_name(args)}
+    about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT or args.nodata is not None:
         about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]
     if initial:
@@ -232,7 +252,7 @@ def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, 
     picture, n, c, ratio = out / "reconstruction.png", min(len(val), 256), model.config, recipe.mask_ratio
     usable = first_usable(val, c, ratio, 1)
     if not usable or usable[0] >= n:
-        say(f"no scores: too few patches of the first {n} pictures of {val.name} are known")
+        say(f"no scores: too few patches of the first {n} {val.what} of {val.name} are known")
         return
     first = reconstruct(model, val.picture(usable[0]), ratio, values=val.values, bands=bands, nodata=FOUND)
     save_picture(first.panel(), picture)

@@ -16,6 +16,8 @@ MAX_BANDS = 16
 QUANTILES = 0.001, 0.999  # of a data set's values: those beyond move nothing
 # The dtypes that are kept, and what other real ones become.
 KEPT = {"bool": "uint8", "uint8": "uint8", "int8": "int16", "uint16": "uint16", "int16": "int16"}
+ORIENTATION, GDAL_NODATA = 274, 42113  # tags, the first in TIFF and EXIF
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such a file begins
 UNCHANGED = ("L", "LA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "F")  # modes in which Pillow keeps a TIFF's values
 REMEDY = "pip install 'maelib[data]' brings a reader for it"
 UPRIGHT = {  # what the orientation tag of a TIFF says has been done to it, undone
@@ -114,7 +116,7 @@ def read_bands(
         name, tensor = name or "the given tensor", source.detach().cpu()
         source = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         source = source.transpose(1, 2, 0) if source.ndim == 3 else source
-    nodata, alpha = stated_nodata(nodata), False
+    alpha, tag = False, None
     if isinstance(source, np.ndarray):
         name, array = name or "the given array", source
         if source.dtype == np.uint8 and source.shape[2:] == (4,) and channels in (1, 3):
@@ -122,14 +124,35 @@ def read_bands(
     else:
         content, found = opened(source)
         name = name or found
-        array, alpha, tag = _of_file(content, name, channels, max_pixels)
-        nodata = _tagged(tag, name) if nodata is None else nodata
-    array = _shaped(array, name, max_pixels)
-    band = None
-    if alpha and array.shape[2] != channels:
-        array, band = array[:, :, :-1], array[:, :, -1]
-    missing = find_missing(array, nodata, band)
+        array, alpha, tag = of_file(content, name, channels, max_pixels)
+    return taken(array, alpha, tag, channels, name, nodata, max_pixels)
+
+
+def taken(
+    array: np.ndarray,
+    alpha: bool,
+    tag: Any,
+    channels: int,
+    name: str,
+    nodata: Nodata | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """What `of_file` returns, or a window of it, as a model of so many channels takes it; masked as in `read_bands`."""
+    array, missing = known_bands(_shaped(array, name, max_pixels), alpha, tag, channels, name, nodata)
     return masked(_adapted(_kept(array, missing, name), channels, name), missing)
+
+
+def known_bands(
+    array: np.ndarray, alpha: bool, tag: Any, channels: int, name: str, nodata: Nodata | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The bands (H, W, C) of what `of_file` returns, alpha left out if it is not one of `channels`, and the missing pixels.
+
+    Those (H, W) bool are None where all are known. A stated nodata value wins over the file's tag.
+    """
+    nodata = _tagged(tag, name) if nodata is None else stated_nodata(nodata)
+    if alpha and array.shape[2] != channels:
+        return array[:, :, :-1], find_missing(array[:, :, :-1], nodata, array[:, :, -1])
+    return array, find_missing(array, nodata)
 
 
 def resize_bands(array: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
@@ -153,14 +176,16 @@ def resize_bands(array: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
     return np.rint(made).clip(limits.min, limits.max).astype(array.dtype)
 
 
-def _of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool, Any]:
-    """What a file or a PIL picture holds, (H, W) or (H, W, C), whether its last band is alpha, and its GDAL_NODATA tag."""
+def of_file(content: Any, name: str, channels: int, max_pixels: int) -> tuple[np.ndarray, bool, Any]:
+    """What a file or a PIL picture holds, (H, W) or (H, W, C), whether its last band is alpha, and its tag GDAL_NODATA.
+
+    0 channels take it as it is.
+    """
     if isinstance(content, io.BytesIO):
         head = content.getvalue()[:32]
         if head.startswith((b"\x93NUMPY", b"PK\3\4")):
             return _of_numpy(content, name), False, None
-        tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        if tiff and (found := _of_tiff(content, name, max_pixels)) is not None:
+        if head.startswith(TIFF) and (found := _of_tiff(content, name, max_pixels)) is not None:
             return found
         if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\2", b"\x10\4", b"\x10\6"):
             return *_of_deep_png(content, name, max_pixels), None
@@ -188,7 +213,7 @@ def _of_deep_png(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.nd
     def convert(picture: Image.Image) -> tuple[np.ndarray, bool]:  # of which only the head is read
         check_size(picture.size, name, max_pixels)
         array = imagecodecs.png_decode(content.getvalue())
-        return UPRIGHT.get(picture.getexif().get(274, 1), np.asarray)(array), array.shape[2] in (2, 4)
+        return UPRIGHT.get(picture.getexif().get(ORIENTATION, 1), np.asarray)(array), array.shape[2] in (2, 4)
 
     return decode(content, name, convert)
 
@@ -210,19 +235,11 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
 
     try:
         with tifffile.TiffFile(content) as file:
-            every: Any = file.pages
-            pages = [page for page in every if not int(page.subfiletype) & 5]  # no thumbnails, no masks
-            first = pages[0]
-            samples, plain = first.samplesperpixel, int(first.photometric) in (1, 2) and first.bitspersample >= 8
-            if not plain and len(pages) == 1 and first.bitspersample <= 8 and not first.extrasamples:
+            pages = plain_pages(file, name)
+            if pages is None:
                 return None
-            if len({(page.shape, page.dtype, page.axes) for page in pages}) > 1:
-                raise ImageError(f"{name} has {len(pages)} pages of several kinds: save it as one page")
+            first = pages[0]
             check_size((first.imagewidth, first.imagelength), name, max_pixels)
-            if len(pages) * samples > MAX_BANDS or first.axes not in ("YX", "YXS", "SYX"):
-                raise ImageError(
-                    f"{name} has {len(pages)} pages of {samples} bands: 1 to {MAX_BANDS} bands can be read"
-                )
             try:
                 arrays = [page.asarray(maxworkers=1) for page in pages]
                 bands = [array.transpose(1, 2, 0) if first.axes == "SYX" else np.atleast_3d(array) for array in arrays]
@@ -230,9 +247,8 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
                 if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                     raise
                 bands = [_by_pillow(content, pages, name)]
-            turn = UPRIGHT.get(int(first.tags.valueof(274, 1)), np.asarray)
-            alpha = len(pages) == 1 and bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
-            return turn(np.concatenate(bands, axis=2)), alpha, first.tags.valueof(42113)
+            turn = UPRIGHT.get(int(first.tags.valueof(ORIENTATION, 1)), np.asarray)
+            return turn(np.concatenate(bands, axis=2)), has_alpha(pages), first.tags.valueof(GDAL_NODATA)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # on damaged data tifffile raises nearly anything
@@ -247,6 +263,28 @@ def _tagged(text: Any, name: str) -> Nodata | None:
         raise ImageError(
             f"{name} has a tag GDAL_NODATA of {text!r}: state the value with --nodata (nodata=)"
         ) from error
+
+
+def plain_pages(file: Any, name: str) -> list[Any] | None:
+    """The pages of a TIFF (a `tifffile.TiffFile`) that are its bands; None where it is for Pillow."""
+    pages = [page for page in file.pages if not int(page.subfiletype) & 5]  # no thumbnails, no masks
+    first = pages[0]
+    plain = int(first.photometric) in (1, 2) and first.bitspersample >= 8
+    if not plain and len(pages) == 1 and first.bitspersample <= 8 and not first.extrasamples:
+        return None
+    if len({(page.shape, page.dtype, page.axes) for page in pages}) > 1:
+        raise ImageError(f"{name} has {len(pages)} pages of several kinds: save it as one page")
+    if len(pages) * first.samplesperpixel > MAX_BANDS or first.axes not in ("YX", "YXS", "SYX"):
+        raise ImageError(
+            f"{name} has {len(pages)} pages of {first.samplesperpixel} bands: 1 to {MAX_BANDS} bands can be read"
+        )
+    return pages
+
+
+def has_alpha(pages: list[Any]) -> bool:
+    """Whether the last band of a TIFF is alpha."""
+    first = pages[0]
+    return len(pages) == 1 and bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
 
 
 def _by_pillow(content: io.BytesIO, pages: Any, name: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """One function that finds, packs and opens a data set."""
 
 import os
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from .images import samples
 from .missing import Nodata, stated_nodata
 from .packed import PackedImages, open_or_pack
 from .sources import DatasetError, Source, Tree, any_folder, tiny_imagenet
+from .tiles import cut
 
 KAGGLE_INPUT = Path("/kaggle/input")
 SPLITS = ("train", "val", "all")
@@ -26,12 +28,15 @@ def load_dataset(
     size: int | tuple[int, int] = 64,
     channels: int = 3,
     value_range: tuple[float, float] | None = None,
+    group: str | None = None,
+    tiles: int | tuple[int, int] | None = None,
+    overlap: int = 0,
     nodata: Nodata | None = None,
     cache: str | Path | None = None,
     download: bool = True,
     progress: bool = True,
 ) -> PackedImages:
-    """Pictures of a data set with their own values, packed into a cache at the first call.
+    r"""Pictures of a data set with their own values, packed into a cache at the first call.
 
     Parameters
     ----------
@@ -50,6 +55,16 @@ def load_dataset(
     value_range
         The values that become 0 and 1. By default 0 and 255 for 8-bit pictures, for all others the 0.1 and 99.9 % quantiles of
         the known values of the training pictures over all bands.
+    group
+        A regular expression over the names inside the data set, such as r"scene(\d+)". Pictures for which its first group, or
+        the whole match, is the same stay on one side of the split, where the data has no `train/` and `val/`; where it has
+        them, it is an error if both hold pictures of one group.
+    tiles
+        Cut every picture into tiles of so many pixels, or (height, width), instead of scaling it; see
+        `maelib.datasets.tiles`. Those of one picture stay on one side of the split; the last of a row or column is shifted
+        inward, so that it overlaps. Tiles of another size than `size` are then scaled as pictures are.
+    overlap
+        Pixels that neighbouring tiles share.
     nodata
         The value that means "not known", beside NaN and the alpha 0 of a TIFF; by default each file's own (GDAL_NODATA). A
         pixel that has it in any band is missing.
@@ -68,50 +83,85 @@ def load_dataset(
     Raises
     ------
     DatasetError
-        Nothing found, damaged, or empty; names the file and the remedy.
+        Nothing found, damaged, or empty, smaller than a tile, or without a group; names the file and the remedy.
     ValueError
-        Unknown split, size, channels, range or nodata.
+        Unknown split, size, channels, range, group, tiles, overlap or nodata.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train', 'val' or 'all', got {split!r}")
-    hw = size if isinstance(size, tuple) else (size, size)
-    if len(hw) != 2 or not all(type(side) is int and side > 0 for side in hw):
-        raise ValueError(f"size must be one whole number or (height, width), each at least 1 pixel, got {size!r}")
+    hw, tile = _sides(size, "size"), None if tiles is None else _sides(tiles, "tiles")
+    if overlap and tile is None:
+        raise ValueError(f"overlap {overlap} is that of tiles: give their size too (--tiles)")
+    if type(overlap) is not int or not 0 <= overlap < min(tile or (1,)):
+        raise ValueError(f"overlap must be a whole number from 0 to the tile's shorter side less 1, got {overlap!r}")
     if not 1 <= channels <= MAX_BANDS:
         raise ValueError(f"channels must be from 1 to {MAX_BANDS}, got {channels}")
     folder = Path(cache).expanduser() if cache else cache_folder()
-    found = find_source(source, split, folder, download, progress)
+    found = find_source(source, split, folder, download, progress, group)
+    if tile is not None:
+        found = cut(found, tile, overlap, progress)
     packed = open_or_pack(found, hw, folder, progress, channels, stated_nodata(nodata))
     values = packed.values
     if value_range is not None:
         values = stated(value_range, packed.images.dtype)
     elif split != "train" and values != EIGHT_BIT:
         values = load_dataset(
-            source, size=size, channels=channels, nodata=nodata, cache=cache, download=download, progress=progress
+            source,
+            size=size,
+            channels=channels,
+            group=group,
+            tiles=tiles,
+            overlap=overlap,
+            nodata=nodata,
+            cache=cache,
+            download=download,
+            progress=progress,
         ).values
     if values.low == values.high:
         if packed.missing is not None and packed.missing.all():
             raise DatasetError(f"no pixel of {packed.name} is known: check the nodata value")
         only = f"nearly all values of {packed.name} are {values.low:g}"
         raise DatasetError(f"{only}: say with --range LOW HIGH (value_range=) which values are to be 0 and 1")
-    return replace(packed, values=values, note=found.note, where=found.where)
+    return replace(packed, values=values, note=found.note, where=found.called)
 
 
-def find_source(source: str | Path, split: str, cache: Path, download: bool = True, progress: bool = True) -> Source:
+def find_source(
+    source: str | Path, split: str, cache: Path, download: bool = True, progress: bool = True, group: str | None = None
+) -> Source:
     """The files of a data set, not decoded yet; see `load_dataset`."""
+    if group is not None:
+        try:
+            re.compile(group)
+        except re.error as error:
+            raise ValueError(f"group must be a regular expression, got '{group}' ({error})") from error
     if source == "samples":
         tree = Tree(data_path("samples"))
-        return tree.source("samples", [name for name in tree.names() if Path(name).stem in samples()], None, [])
+        names = [name for name in tree.names() if Path(name).stem in samples()]
+        return _ungrouped(tree.source("samples", names, None, []), group)
     if source == "tiny-imagenet":
-        return tiny_imagenet(*_find_tiny_imagenet(cache, download, progress), split)
+        return _ungrouped(tiny_imagenet(*_find_tiny_imagenet(cache, download, progress), split), group)
     path = Path(source).expanduser()
     if not path.exists():
         raise DatasetError(f"no data at {path}: give a folder of pictures, a zip, 'tiny-imagenet' or 'samples'")
     if path.is_file() and path.suffix.lower() != ".zip":
         raise DatasetError(f"{path} is neither a folder nor a zip: give the folder of your pictures")
     if found := _search(path, depth=3):
-        return tiny_imagenet(*found, split)
-    return any_folder(Tree(path), split)
+        return _ungrouped(tiny_imagenet(*found, split), group)
+    return any_folder(Tree(path), split, group)
+
+
+def _ungrouped(source: Source, group: str | None) -> Source:
+    if group is not None:
+        raise DatasetError(f"{source.name} has splits of its own: leave out --group '{group}'")
+    return source
+
+
+def _sides(size: int | tuple[int, int], name: str) -> tuple[int, int]:
+    """Height and width; ValueError where they are none."""
+    hw = size if isinstance(size, tuple) else (size, size)
+    if len(hw) != 2 or not all(type(side) is int and side > 0 for side in hw):
+        raise ValueError(f"{name} must be one whole number or (height, width), each at least 1 pixel, got {size!r}")
+    return hw
 
 
 def cache_folder() -> Path:

@@ -100,8 +100,8 @@ def too_few_known(missing: Tensor, ratio: float) -> Tensor:
     return (~missing).sum(dim=1) <= num_visible(missing.shape[1], ratio)
 
 
-def said_too_few(count: int, of: int, first: str, patches: int, ratio: float) -> str:
-    """The sentence on pictures with too few known patches."""
+def said_too_few(count: int, of: int, first: str, patches: int, ratio: float, what: str = "pictures") -> str:
+    """The sentence on pictures, or tiles, with too few known patches."""
     needed = num_visible(patches, ratio) + 1
     have = "has" if count == 1 else "have"
-    return f"{count} of {of} pictures {have} fewer than {needed} known patches of {patches}, the first of them {first}"
+    return f"{count} of {of} {what} {have} fewer than {needed} known patches of {patches}, the first of them {first}"

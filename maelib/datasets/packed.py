@@ -8,10 +8,10 @@ import tempfile
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
+from .fingerprint import fingerprint
 from .images import ImageError
 from .missing import Nodata, fill_missing, masked, missing_of
 from .sources import DatasetError, Source
+from .tiles import read_tiles
 
-VERSION = 3  # of the files below and of the pixels in them: another number is another cache
+VERSION = 4  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -37,7 +39,9 @@ class PackedImages:
     `images` (n, H, W, C) uint8, uint16, int16 or float32, read-only, mapped into memory; `labels` (n,) int64 or None;
     `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
     itself which pictures are for validation. `missing` (n, H, W) bool marks pixels that nobody knows, None where all are
-    known; NaN in an array in memory is found. `where` gives a picture's name by its number.
+    known; NaN in an array in memory is found. `where` gives a picture's name by its number. `made_of` says from what it was
+    made, for a run to compare when it goes on: the options, and a fingerprint of the files (see
+    `maelib.datasets.fingerprint`).
     """
 
     name: str
@@ -48,6 +52,7 @@ class PackedImages:
     note: str = ""
     missing: np.ndarray | None = None
     where: Callable[[int], str] = "no. {}".format
+    made_of: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -77,6 +82,11 @@ class PackedImages:
     def hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.images.shape[1:3]
+
+    @property
+    def what(self) -> str:
+        """What they are called: pictures, or tiles of pictures."""
+        return "tiles" if self.made_of.get("tiles") else "pictures"
 
     def picture(self, index: int) -> np.ndarray:
         """One picture (H, W, C), a masked array where it has missing pixels."""
@@ -111,6 +121,7 @@ def open_or_pack(
     """
     name, shape = re.sub(r"[^A-Za-z0-9.]+", "-", source.name), size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
     bands = "" if channels == 3 else f"-{channels}-bands"
+    bands += f"-tiles-{source.tile[0]}x{source.tile[1]}" if source.tile else ""
     bands += "" if nodata is None else f"-nodata-{nodata}"
     target = cache / f"{name}-{shape}{bands}-v{VERSION}-{source.key()}"
     with suppress(DatasetError):  # absent or damaged: seen to below, by one process at a time
@@ -155,7 +166,9 @@ def _map(folder: Path) -> PackedImages:
     images, (low, high) = np.load(folder / "images.npy", mmap_mode="r"), about["range"]
     missing = np.load(folder / "missing.npy", mmap_mode="r") if (folder / "missing.npy").exists() else None
     values = Values(low, high, str(images.dtype))
-    return PackedImages(about["name"], images, labels, about["classes"], values, missing=missing)
+    return PackedImages(
+        about["name"], images, labels, about["classes"], values, missing=missing, made_of=about["made_of"]
+    )
 
 
 class _Rows:
@@ -197,28 +210,30 @@ def _pack(
     n = len(source.members)
     first = decode_one(source, 0, size, channels, nodata)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
+    pieces = source.pieces or [range(begin, min(begin + some, n)) for begin in range(0, n, some)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bar = tqdm(total=n, desc=f"packing {source.name}", unit=" pictures", disable=None if progress else True)
+    unit = " tiles" if source.tile else " pictures"
+    bar = tqdm(total=n, desc=f"packing {source.name}", unit=unit, disable=None if progress else True)
     lock = threading.Lock()
     images, holes = _Rows(folder / "images.npy", n), _Rows(folder / "missing.npy", n)
     with images, holes, bar, ThreadPoolExecutor(cores) as pool:
 
         def pack(indices: range) -> None:
-            made = [decode_one(source, index, size, channels, nodata) if index else first for index in indices]
-            for index, array in zip(indices, made, strict=True):
+            for index, array in zip(indices, _decoded(source, indices, size, channels, nodata, first), strict=True):
                 if array.dtype != first.dtype:
                     both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
                     raise DatasetError(f"{both}: give a folder of one kind")
-            block, missing = np.stack([np.ma.getdata(array) for array in made]), [missing_of(array) for array in made]
-            with lock:
-                images.write(indices.start, block)
-                for index, one in zip(indices, missing, strict=True):
-                    if one is not None:
-                        holes.write(index, one[None])
-                bar.update(len(block))
+                pixels, missing = np.ascontiguousarray(np.ma.getdata(array)), missing_of(array)
+                with lock:
+                    images.write(index, pixels[None])
+                    if missing is not None:
+                        holes.write(index, np.ascontiguousarray(missing)[None])
+                    bar.update()
 
         try:
-            list(pool.map(pack, [range(first, min(first + some, n)) for first in range(0, n, some)]))
+            list(pool.map(pack, pieces))
+            files = [i for i, name in enumerate(source.members) if i == 0 or name != source.members[i - 1]]
+            crcs = list(pool.map(source.crc, files))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -226,7 +241,14 @@ def _pack(
         np.save(folder / "labels.npy", source.labels)
     missing = np.load(holes.path, mmap_mode="r") if holes.file else None
     values = derive(np.load(images.path, mmap_mode="r"), missing)
-    about = {"name": source.name, "classes": source.classes, "labelled": source.labels is not None, "range": values[:2]}
+    asked = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata}
+    about = {
+        "name": source.name,
+        "classes": source.classes,
+        "labelled": source.labels is not None,
+        "range": values[:2],
+        "made_of": asked | fingerprint([source.members[i] for i in files], crcs),
+    }
     (folder / "about.json").write_text(json.dumps(about, allow_nan=False))
     (folder / "seal.json").write_text(_seal(folder))
     for path in folder.iterdir():
@@ -239,8 +261,29 @@ def decode_one(
 ) -> np.ndarray:
     """One picture as (*size, channels) with its own values; DatasetError names it where it does not decode."""
     try:
+        if source.tile:
+            return resize_bands(next(read_tiles(source, [index], channels, nodata)), size)
         return resize_bands(read_bands(source.read(index), channels, source.where(index), nodata=nodata), size)
-    except ImageError as error:
+    except (ImageError, OSError) as error:
+        raise DatasetError(str(error)) from error
+
+
+def _decoded(
+    source: Source,
+    indices: Sequence[int],
+    size: tuple[int, int],
+    channels: int,
+    nodata: Nodata | None,
+    first: np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Pictures of a piece of work, of which the first of all is known."""
+    if not source.tile:
+        yield from (decode_one(source, index, size, channels, nodata) if index else first for index in indices)
+        return
+    try:
+        for tile in read_tiles(source, indices, channels, nodata):
+            yield resize_bands(tile, size)
+    except (ImageError, OSError) as error:
         raise DatasetError(str(error)) from error
 
 

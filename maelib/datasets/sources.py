@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import re
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,12 +20,18 @@ class DatasetError(Exception):
     """A data set that is missing, damaged or empty; the message names the file and the remedy."""
 
 
+class GroupsShared(DatasetError):
+    """A group stands on both sides of a split that the data itself makes."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The pictures of one split, before they are decoded.
 
     `members` are names inside `origin` (a zip or a folder), `labels` (n,) int64 are indices into `classes`, or None. `note`
-    says how many were held out, where the data has no splits of its own.
+    says how many were held out, where the data has no splits of its own, and `group` by which expression. Where pictures are
+    cut into tiles of (height, width) `tile`, a member stands once for each, `corners` (n, 2) int64 being its top and left,
+    and `pieces` are the indices of those that are read together.
     """
 
     name: str
@@ -33,6 +41,11 @@ class Source:
     classes: list[str]
     note: str = ""
     _zip: zipfile.ZipFile | None = field(default=None, repr=False, compare=False)
+    group: str | None = None
+    tile: tuple[int, int] | None = None
+    overlap: int = 0
+    corners: np.ndarray | None = None
+    pieces: Sequence[range] = ()
 
     def read(self, index: int) -> bytes:
         """The file of one picture; DatasetError names it where it cannot be read. Threads may call it at once."""
@@ -43,16 +56,42 @@ class Source:
         except _READ_ERRORS as error:
             raise DatasetError(f"{self.where(index)} cannot be read ({error}): get the data set again") from error
 
+    def file(self, index: int) -> Path | bytes:
+        """The path of one picture where it has one, else its content."""
+        return self.read(index) if self._zip is not None else self.origin / self.members[index]
+
+    def crc(self, index: int) -> int:
+        """CRC-32 of a picture's file; a zip knows those of its members, which are the same."""
+        if self._zip is not None:
+            return self._zip.getinfo(self.members[index]).CRC
+        found = 0
+        try:
+            with (self.origin / self.members[index]).open("rb") as file:
+                while part := file.read(1 << 20):
+                    found = zlib.crc32(part, found)
+        except OSError as error:
+            raise DatasetError(f"{self.where(index)} cannot be read ({error}): get the data set again") from error
+        return found
+
     def where(self, index: int) -> str:
         """A name for one picture that a person can find it by."""
         return f"{self.origin}{':' if self._zip else os.sep}{self.members[index]}"
 
+    def called(self, index: int) -> str:
+        """A name for one picture or tile: of a tile with its first row and column."""
+        if self.corners is None:
+            return self.where(index)
+        row, column = self.corners[index].tolist()
+        return f"{self.where(index)} (tile at row {row}, column {column})"
+
     def key(self) -> str:
         """16 hexadecimal digits that change with the content: a zip's own checksums, or the files' sizes and times."""
-        digest = hashlib.sha256(repr((self.name, self.classes)).encode())
+        digest = hashlib.sha256(repr((self.name, self.classes, self.group, self.tile, self.overlap)).encode())
         if self._zip is None:
             digest.update(str(self.origin.resolve()).encode())
         for index, member in enumerate(self.members):
+            if index and member == self.members[index - 1]:  # another tile of it
+                continue
             try:
                 if self._zip is not None:
                     info = self._zip.getinfo(member)
@@ -63,8 +102,9 @@ class Source:
             except (OSError, KeyError) as error:
                 raise DatasetError(f"{self.where(index)} is missing: get the data set again") from error
             digest.update(f"{member} {stamp}\n".encode())
-        if self.labels is not None:
-            digest.update(self.labels.tobytes())
+        for numbers in (self.labels, self.corners):
+            if numbers is not None:
+                digest.update(numbers.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -158,35 +198,68 @@ def tiny_imagenet(tree: Tree, root: str, split: str) -> Source:
     return tree.source(f"tiny-imagenet/{split}", members, labels, [words.get(wnid, wnid) for wnid in wnids])
 
 
-def any_folder(tree: Tree, split: str) -> Source:
+def any_folder(tree: Tree, split: str, group: str | None = None) -> Source:
     """A split, or all, of any folder or zip of pictures.
 
-    Folders `train/` and `val/` are the splits where both are there; else 5 % of the pictures, by a hash of their names,
-    are "val". The first folder on the way to a picture is its class, where there are several. Both splits number the
-    classes alike.
+    Folders `train/` and `val/` are the splits where both are there; else 5 % of the groups, by a hash of their keys, are
+    "val". The key of a picture is its name, or what `group` finds in it: see `group_keys`. The first folder on the way to a
+    picture is its class, where there are several. Both splits number the classes alike.
 
     Raises
     ------
     DatasetError
-        The split has no pictures.
+        The split has no pictures, or the groups cannot be told or kept apart.
     """
+    title = tree.origin.stem if tree.zip is not None else tree.origin.resolve().name
     names = [name for name in tree.names() if is_picture(name)]
     has_splits, note = tree.has_folder("train") and tree.has_folder("val"), ""
     if has_splits:
         names = [name for name in names if name.startswith(("train/", "val/"))]
+    keys = dict(zip(names, names if group is None else group_keys(names, group, str(tree.origin)), strict=True))
+    groups = sorted(set(keys.values()), key=lambda key: hashlib.sha256(key.encode()).digest())
+    if has_splits:
         chosen = {name for name in names if split == "all" or name.startswith(f"{split}/")}
+        sides = [{keys[name] for name in names if name.startswith(side)} for side in ("train/", "val/")]
+        if group is not None and (shared := sorted(sides[0] & sides[1])):
+            raise GroupsShared(
+                f"{tree.origin}: train/ and val/ share {len(shared)} of {len(groups)} groups of '{group}', such as "
+                f"{shared[0]!r}: move each to one side, or leave out --group"
+            )
     else:
-        shuffled = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        held_out = max(1, len(names) // 20) if len(names) > 1 else 0
-        chosen = set({"val": shuffled[:held_out], "train": shuffled[held_out:], "all": names}[split])
-        if split == "val":
-            share = f"{100 * held_out / max(1, len(names)):.0f} % held out: {held_out} of {len(names)} pictures"
-            note = f"{share}, as {tree.origin} has no train/ and val/"
+        held_out = set(groups[: max(1, len(groups) // 20) if len(groups) > 1 else 0])
+        of_val = {name for name in names if keys[name] in held_out}
+        chosen = {"val": of_val, "train": set(keys) - of_val, "all": set(keys)}[split]
+        if split == "val" and names:
+            if not of_val:
+                one = f"all are of one group, {groups[0]!r}" if group else "there is one picture only"
+                remedy = "add others, or put some into a folder train/ and others into val/"
+                raise DatasetError(f"{tree.origin} holds no pictures for {title}/val, as {one}: {remedy}")
+            share = f"{100 * len(of_val) / len(names):.0f} % held out: {len(of_val)} of {len(names)} pictures"
+            of_groups = f", {len(held_out)} of {len(groups)} groups of '{group}'" if group else ""
+            note = f"{share}{of_groups}, as {tree.origin} has no train/ and val/"
     folders = {name: PurePosixPath(name).parts[has_splits:-1] for name in names}
     classes = sorted({parts[0] for parts in folders.values() if parts})
     members = [name for name in names if name in chosen]
     labels = None
     if len(classes) > 1 and all(folders.values()):
         labels = np.array([classes.index(folders[name][0]) for name in members], dtype=np.int64)
-    name = tree.origin.stem if tree.zip is not None else tree.origin.resolve().name
-    return tree.source(f"{name}/{split}", members, labels, classes if labels is not None else [], note)
+    found = tree.source(f"{title}/{split}", members, labels, classes if labels is not None else [], note)
+    return replace(found, group=group)
+
+
+def group_keys(names: list[str], group: str, origin: str) -> list[str]:
+    """What a regular expression finds in each name: its first group, or all of the match where it has none.
+
+    Raises
+    ------
+    DatasetError
+        It finds nothing in some of the names.
+    """
+    matches = [re.search(group, name) for name in names]
+    keys = [match and match[1 if match.re.groups else 0] for match in matches]
+    if without := [name for name, key in zip(names, keys, strict=True) if not key]:
+        raise DatasetError(
+            f"{origin}: the group '{group}' is not found in {len(without)} of {len(names)} names, such as {without[0]!r}: "
+            "give an expression that every name has"
+        )
+    return [key for key in keys if key]

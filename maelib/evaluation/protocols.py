@@ -193,7 +193,7 @@ def _score(
                         pool.map(_psnr if masked else _psnr_and_ssim, *zip(*pairs, strict=True))
                     )
     if left_out:
-        said = said_too_few(len(left_out), n, data.where(left_out[0]), math.prod(grid), mask_ratio)
+        said = said_too_few(len(left_out), n, data.where(left_out[0]), math.prod(grid), mask_ratio, data.what)
         if len(left_out) == n:
             raise ValueError(f"{said}, so there is nothing to measure: check the nodata value, or raise mask_ratio")
         warnings.warn(f"{said}: left out of the scores", stacklevel=1)  # of one place: said once for model and fills

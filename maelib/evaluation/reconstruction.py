@@ -254,15 +254,16 @@ def check_values(model: MaskedAutoencoder, data: PackedImages) -> None:
 
 
 def picture_for(
-    image: Any, config: MAEConfig, values: Values | None = None, nodata: Nodata | None = None
+    image: Any, config: MAEConfig, values: Values | None = None, nodata: Nodata | None = None, whole: bool = False
 ) -> np.ndarray:
     """Any picture at the size and with the channels of a model: (H, W, C) float32 in [0, 1]; see `reconstruct`.
 
-    Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`.
+    Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`. `whole` keeps its own
+    size, but for what is left when it is divided into patches, of which half is cut off on either side.
     """
     if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
-        whole = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
-        if config.channels in (1, 3) and whole:
+        known = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
+        if config.channels in (1, 3) and known:
             image = read_image(image)
         else:
             values = Values(0, 1)
@@ -275,7 +276,10 @@ def picture_for(
         raise ImageError(f"{name} has no pixel that is known: check the nodata value, or choose another")
     if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
         raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
-    array = resize_bands(array, config.hw)
+    p = config.patch_size
+    own = array.shape[0] // p * p, array.shape[1] // p * p
+    top, left = (array.shape[0] - own[0]) // 2, (array.shape[1] - own[1]) // 2
+    array = array[top : top + own[0], left : left + own[1]] if whole else resize_bands(array, config.hw)
     pixels = values.unit(torch.from_numpy(np.array(np.ma.getdata(array))))
     if (missing := missing_of(array)) is None:
         return pixels.numpy()

@@ -142,7 +142,7 @@ class Batches:
         if not len(left_out):
             return ""
         first = self.packed.where(int(left_out[0]))
-        said = said_too_few(len(left_out), count, first, self.num_patches, self.config.mask_ratio)
+        said = said_too_few(len(left_out), count, first, self.num_patches, self.config.mask_ratio, self.packed.what)
         return f"{said}: left out of the training"
 
     def micro_batches(self, step: int) -> Iterator[tuple[Tensor, Masking]]:

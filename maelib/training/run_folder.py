@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from ..datasets.fingerprint import changes
 from ..drawing import save_picture
 from ..files import naming, write_atomically
 from .checkpoint import list_checkpoints
@@ -85,7 +86,10 @@ class RunFolder:
                 f"one with its weights, --init {self.folder} and another --out"
             )
         if differences := _differences(old, description):
-            raise ValueError(f"{self.folder} holds another run ({'; '.join(differences)}): choose another --out")
+            raise ValueError(
+                f"{self.folder} holds another run ({'; '.join(differences)}): give it what it was begun with, or choose "
+                f"another --out, to which --init {self.folder} takes its weights"
+            )
 
     def copy_earlier_run(self, place: Path, description: dict[str, Any]) -> str:
         """Copy the run found below `place` into this folder, unless a run is here already; returns what to tell the user."""
@@ -243,7 +247,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     found = []
     for key in sorted((old.keys() | new.keys()) - {"name"}):
         a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
+        if key == "pictures" and not prefix:  # a run of an earlier version does not say what they were
+            found += changes(a or {}, b or {})
+        elif isinstance(a, dict) and isinstance(b, dict):
             found += _differences(a, b, f"{prefix}{key}.")
         elif a != b:
             found.append(f"{prefix}{key} was {a!r}, now {b!r}")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..datasets import PackedImages
 from ..datasets.bands import EIGHT_BIT
 from ..hardware import DTYPES, choose_precision
 from ..model import MaskedAutoencoder
@@ -64,12 +65,12 @@ class Trainer:
     FileExistsError
         The folder holds a run already, and `resume` and `overwrite` are off.
     ValueError
-        Another process trains in the folder, its run had another model or recipe or has lost its checkpoints, or
+        Another process trains in the folder, its run had another model, recipe or pictures, or has lost its checkpoints, or
         `resume_from` holds another run or several.
     """
 
     def __init__(
-        self, model: MaskedAutoencoder, images: np.ndarray, config: TrainConfig, folder: str | Path, *,
+        self, model: MaskedAutoencoder, images: PackedImages | np.ndarray, config: TrainConfig, folder: str | Path, *,
         resume: bool = False, overwrite: bool = False, world: World | None = None, device: torch.device | str = "cpu",
         sample: Callable[[MaskedAutoencoder], Any] | None = None, about: dict[str, Any] | None = None,
         resume_from: str | Path | None = None, max_minutes: float | None = None,
@@ -84,7 +85,9 @@ class Trainer:
         try:
             with self.world.together():  # nobody reads the folder before it is complete
                 self._prepare(model, images)
-                made_of = {"format": FORMAT, "model": asdict(model.config), "train": asdict(config), **(about or {})}
+                pictures = getattr(images, "made_of", None)  # without it nobody knows
+                made_of = {"format": FORMAT, "model": asdict(model.config), "train": asdict(config)}
+                made_of |= ({"pictures": {"train": pictures}} if pictures else {}) | (about or {})
                 description = json.loads(json.dumps(made_of, allow_nan=False))
                 self.run.claim()
                 if resume and resume_from is not None and self.world.is_main:
@@ -107,7 +110,7 @@ class Trainer:
             self.run.close()
             raise
 
-    def _prepare(self, model: MaskedAutoencoder, images: np.ndarray) -> None:
+    def _prepare(self, model: MaskedAutoencoder, images: PackedImages | np.ndarray) -> None:
         """All that a step needs, where the recipe and the pictures allow it."""
         config, shape = self.config, model.config
         self.batches = Batches(
