@@ -58,11 +58,11 @@ def test_processes_that_pack_at_once_do_the_work_once(photos: Path, tmp_path: Pa
         from maelib.datasets import load_dataset, packed
         photos, cache, here = map(Path, sys.argv[1:4])
         decode = packed.decode_one
-        def counted(source, index, size, channels):
+        def counted(*given):
             with (here / "decoded").open("a") as file:
                 file.write("x")
             time.sleep(0.01)
-            return decode(source, index, size, channels)
+            return decode(*given)
         packed.decode_one = counted
         (here / f"ready-{sys.argv[4]}").touch()
         while not (here / "go").exists():
