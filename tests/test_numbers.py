@@ -53,7 +53,8 @@ def test_pictures_smaller_than_the_window_have_scores_without_ssim(size, picture
 def test_what_100_decibels_stand_for_is_said_where_they_show(small_model, pictures, tmp_path, capsys):
     assert [decibels(value) for value in (99.994, 100.0)] == ["99.99 dB", "100.00 dB (no error)"]
     r = reconstruct(small_model, pictures[0], 0.0)  # nothing hidden, nothing wrong
-    assert "100.00 dB (no error)" in explorer.scores_html(explorer.scores(r), 0, 16)
+    assert "100.00 dB (no error)" in explorer.scores_html(explorer.scores(r), 1, 16)
+    assert "nothing is scored" in explorer.scores_html(explorer.scores(r), 0, 16)
     said = io.StringIO()
     for value in (100.0, 30.0):
         with redirect_stdout(said):

@@ -32,6 +32,11 @@ VERSION = 4  # of the files below and of the pixels in them: another number is a
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
+def _numbered(index: int) -> str:
+    """What a picture is called that has no name."""
+    return f"no. {index}"
+
+
 @dataclass(frozen=True)
 class PackedImages:
     """Pictures of one size, ready to be cut into batches.
@@ -51,7 +56,7 @@ class PackedImages:
     values: Values = EIGHT_BIT
     note: str = ""
     missing: np.ndarray | None = None
-    where: Callable[[int], str] = "no. {}".format
+    where: Callable[[int], str] = _numbered
     made_of: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
