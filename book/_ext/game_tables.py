@@ -95,7 +95,7 @@ def path() -> Path:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     made = tables(embedded_model())
-    write_atomically(path(), (json.dumps(made, separators=(",", ":")) + "\n").encode())
+    write_atomically(path(), (json.dumps(made, separators=(",", ":"), allow_nan=False) + "\n").encode())
     for name, table in made["samples"].items():
         low, middle, high = (table["quantiles"][i] for i in (0, 50, 100))
         print(
