@@ -102,7 +102,9 @@ def test_without_imagecodecs_a_file_is_read_all_the_same_or_the_sentence_names_t
     assert len([name for name in refused if name in small]) > 60
     said = {name.split("-")[0]: found[name].split(" is stored as ")[1] for name in refused if name not in small}
     assert said["predictor"].startswith("ADOBE_DEFLATE of 32 bits with the predictor FLOATINGPOINT:")
-    assert found["12 bits-1.tif"] == hashlib.sha256(single.tobytes()).hexdigest()  # numpy unpacks what is not compressed
+    assert (
+        found["12 bits-1.tif"] == hashlib.sha256(single.tobytes()).hexdigest()
+    )  # numpy unpacks what is not compressed
     assert said["JPEG"].startswith("JPEG of 8 bits:")
 
 

@@ -96,7 +96,8 @@ def test_predictions_and_features_are_those_of_format_1(name):
         found[f"{strategy}.all"] = model.predict(images, masking)[0]
     assert len(expected.files) >= 8
     for key in expected.files:
-        np.testing.assert_allclose(found[key].numpy(), expected[key], rtol=0, atol=1e-9, err_msg=key)
+        within = 1e-6 if key.endswith("loss") else 1e-9  # a loss is float32, and processors round it differently
+        np.testing.assert_allclose(found[key].numpy(), expected[key], rtol=0, atol=within, err_msg=key)
 
 
 # -- pixels ---------------------------------------------------------------------------------------------------------------
