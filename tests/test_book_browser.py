@@ -220,7 +220,7 @@ def test_a_chapter_prints_cleanly(scheme, browser, book_url):
     squeezed = re.sub(r"\s", "", text)
     assert "SCALE=" in squeezed
     assert "Troubleshooting" not in squeezed, "the table of contents is not printed"
-    assert squeezed.count("Solution") >= 3
+    assert squeezed.count("Solution") >= 2
     assert "unfold" in squeezed or "def" in squeezed
 
 
