@@ -17,7 +17,7 @@ from maelib import MaskedAutoencoder
 from maelib.cli import main
 from maelib.datasets import load_dataset, read_bands
 from maelib.datasets.loading import find_source
-from maelib.datasets.missing import missing_patches
+from maelib.datasets.missing import missing_patches, spelled, stated_nodata
 from maelib.datasets.survey import survey
 from maelib.datasets.tiles import starts
 from maelib.drawing import hatched, to_uint8
@@ -223,6 +223,50 @@ def test_four_bands_go_from_training_to_a_whole_scene_by_tiles(stated, tmp_path,
     assert "not known" not in capsys.readouterr().out
 
 
+def test_files_that_name_no_nodata_value_beside_files_that_do_are_said_each_time(tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 6, **tag("0"))
+    (folder / "scene2_1.tif").write_bytes(tiff(scene(5)))
+    line = '5 of 6 files name a value that means "not known" (0), 1 does not, first scene2_1.tif: state it for all with --nodata=0'
+    for name in ("scenes", "scenes.zip"):
+        data = zip_folder(folder, tmp_path / name) if name.endswith("zip") else folder
+        for _ in range(2):  # the second time from the cache
+            assert main(["data", str(data), "--tiles", "64"]) == 0
+            assert capsys.readouterr().out.count(line) == 1
+    for run, options in (("a", []), ("b", ["--nodata", "0"])):
+        train = ["train", "--data", str(folder), *SHAPE, "--out", str(tmp_path / run), "--tiles", "32", "--epochs=1"]
+        assert main([*train, *options]) == 0
+        assert capsys.readouterr().out.count(line) == (not options)
+        assert (
+            main(["evaluate", str(tmp_path / run), "--data", str(folder)]) == 0
+        )  # one side of the split is not enough to see it
+        assert capsys.readouterr().out.count(line) == (not options)
+    (folder / "scene2_1.tif").write_bytes(tiff(scene(5), **tag("7")))
+    assert main(["data", str(folder), "--tiles", "64"]) == 0
+    assert "0 (5 of 6, first scene0_0.tif), 7 (1 of 6, first scene2_1.tif)" in capsys.readouterr().out
+
+
+def test_the_smallest_number_that_names_a_nodata_value_is_exact():
+    for value in (0.0, -9999.0, float(np.finfo(np.float32).min), 0.1 + 0.2, 1e-30):
+        assert stated_nodata(spelled(value)) == value
+    assert [spelled(value) for value in (0, -1e30, "nan")] == ["0", "-1e+30", "nan"]
+
+
+def test_data_for_a_run_is_what_the_run_took_and_for_no_model_what_there_is(tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 8)
+    assert main(["data", str(folder)]) == 0
+    assert "4 bands" in capsys.readouterr().out
+    options = ["--tiles", "32", "--group", r"scene(\d)", "--nodata", "0", "--range", "50", "3000", "--epochs=1"]
+    assert main(["train", "--data", str(folder), *SHAPE, *options, "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert main(["data", str(folder), "--model", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("tiles of") == 2
+    assert "1 of 4 groups" in said
+    assert said.count("uint16 values 50 to 3000 become 0 to 1") == 2
+    assert said.count("of the pixels are missing") == 2
+    assert "not the pictures of the run" not in said
+
+
 # -- the report ------------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +310,23 @@ def test_small_copies_are_means_of_known_pixels(tmp_path):
     assert near[:, [0, 1, 2, 7, 8]].all()
     assert look.small.min() > 99
     assert look.small.max() < 501
+
+
+@pytest.mark.usefixtures("_short")
+def test_the_report_finds_a_border_of_one_value_and_the_files_that_name_none(tmp_path):
+    folder = write(tmp_path / "scenes", 0, 4, **tag("0"))
+    array = scene(7)
+    array[border()] = 0
+    (folder / "scene9_0.tif").write_bytes(tiff(array))
+    (folder / "scene9_1.tif").write_bytes(tiff(scene(8)))
+    data = report(folder, cache=tmp_path / "c", progress=False).data
+    share = (array == 0).all(axis=2).mean()
+    assert f"scene9_0.tif: {share:.0%} of its pixels are 0 in all bands" in str(data["findings"])
+    assert "4 of 6 files name a value" in str(data["findings"])
+    assert "2 do not, first scene9_0.tif" in str(data["findings"])
+    assert data["suggestion"]["command"].endswith("--nodata=0")
+    data = report(folder, nodata=0, cache=tmp_path / "c", progress=False).data
+    assert "not known" not in str(data["findings"])
 
 
 @pytest.mark.usefixtures("_short")

@@ -195,6 +195,11 @@ def pictures_of(run: Path) -> dict[str, Any]:
         return {}
 
 
+def is_of_run(args: argparse.Namespace, run: dict[str, Any]) -> bool:
+    """Whether --data names the data of a run."""
+    return bool(run.get("data") == data_name(args))
+
+
 def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
     """Options of the pictures that are left out, set to those of a run; returns the ones that were, but for --nodata."""
     if args.nodata is None:
@@ -204,6 +209,30 @@ def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, An
     for name, value in options.items():
         setattr(args, name, tuple(value) if isinstance(value, list) else value)
     return options
+
+
+def load_as_run(args: argparse.Namespace, split: str, run: dict[str, Any], config: MAEConfig, values: Any) -> Any:
+    """The pictures, cut and split as those of the run were, where they can be; lines say where they cannot, or are others."""
+    from ..datasets import DatasetError
+    from ..datasets.fingerprint import changes
+    from ..training.interrupts import say
+
+    same = is_of_run(args, run)
+    options = apply_options(args, run) if same else {}
+    try:
+        packed = load_data(args, split, config, values)
+    except DatasetError as error:
+        if not options:
+            raise
+        for name in options:
+            setattr(args, name, None)
+        packed = load_data(args, split, config, values)
+        say(f"{', '.join(f'--{name}' for name in options)} of the run cannot be applied here: {error}")
+        return packed
+    before = run.get("pictures", {}).get(split)
+    if same and before and (found := changes({split: before}, {split: packed.made_of})):
+        say(f"not the pictures of the run: {'; '.join(found)}")
+    return packed
 
 
 def say_range(packed: Any) -> None:
@@ -221,6 +250,15 @@ def say_range(packed: Any) -> None:
         by_picture = [int(one.sum()) for one in packed.missing]
         share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
         say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} {packed.what}")
+
+
+def say_mixed(*made: Any) -> None:
+    """A line where some files name another nodata value than others, or none; of `made_of` of packed pictures."""
+    from ..datasets.missing import said_mixed
+    from ..training.interrupts import say
+
+    if mixed := said_mixed(*(one for one in made if one.get("count"))):
+        say(mixed)
 
 
 def how_shown(packed: Any, bands: tuple[int, ...]) -> str:

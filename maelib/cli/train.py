@@ -28,6 +28,7 @@ from .common import (
     load_data,
     pictures_of,
     print_scores,
+    say_mixed,
     say_range,
 )
 
@@ -182,6 +183,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
                 val = load_data(args, "val", shape, train.values)
     if world.is_main:
         say_range(train)
+        say_mixed(train.made_of, val.made_of)
         if val.note:
             say(val.note)
         if shown := how_shown(val, bands):

@@ -24,9 +24,9 @@ from tqdm import tqdm
 from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
 from .fingerprint import fingerprint
 from .images import ImageError
-from .missing import Nodata, fill_missing, masked, missing_of
+from .missing import Nodata, count_named, fill_missing, masked, missing_of
 from .sources import DatasetError, Source
-from .tiles import read_tiles
+from .tiles import named_nodata, read_tiles
 
 VERSION = 4  # of the files below and of the pixels in them: another number is another cache
 CHUNK = 1 << 24  # bytes that are checked at a time
@@ -45,8 +45,8 @@ class PackedImages:
     `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
     itself which pictures are for validation. `missing` (n, H, W) bool marks pixels that nobody knows, None where all are
     known; NaN in an array in memory is found. `where` gives a picture's name by its number. `made_of` says from what it was
-    made, for a run to compare when it goes on: the options, and a fingerprint of the files (see
-    `maelib.datasets.fingerprint`).
+    made, for a run to compare when it goes on: the options, a fingerprint of the files (see
+    `maelib.datasets.fingerprint`), and which nodata values the files name (`named`), if any does.
     """
 
     name: str
@@ -239,6 +239,7 @@ def _pack(
             list(pool.map(pack, pieces))
             files = [i for i, name in enumerate(source.members) if i == 0 or name != source.members[i - 1]]
             crcs = list(pool.map(source.crc, files))
+            tags = list(pool.map(lambda i: named_nodata(source, i), files)) if nodata is None else []
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -247,6 +248,8 @@ def _pack(
     missing = np.load(holes.path, mmap_mode="r") if holes.file else None
     values = derive(np.load(images.path, mmap_mode="r"), missing)
     asked = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata}
+    named = count_named(zip((source.members[i] for i in files), tags, strict=False))
+    asked |= {"named": named} if named else {}
     about = {
         "name": source.name,
         "classes": source.classes,

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, taken
+from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, tagged, taken
 from .images import MAX_PIXELS, ImageError, decode
 from .missing import Nodata
 from .sources import DatasetError, Source
@@ -192,6 +192,14 @@ class Windows:
                 whole = of_file(io.BytesIO(file.read()), self.name, self.channels, MAX_PIXELS)
                 self._whole, self.alpha, self.tag = whole
         return self._whole
+
+
+def named_nodata(source: Source, index: int) -> Nodata | None:
+    """The nodata value that a file itself names, from its header; only TIFF does."""
+    if not source.members[index].lower().endswith((".tif", ".tiff")):
+        return None
+    with Windows(source.file(index), source.where(index)) as picture:
+        return tagged(picture.tag, picture.name)
 
 
 def starts(length: int, tile: int, overlap: int = 0) -> list[int]:
