@@ -267,6 +267,48 @@ def test_data_for_a_run_is_what_the_run_took_and_for_no_model_what_there_is(tmp_
     assert "not the pictures of the run" not in said
 
 
+def test_what_is_held_out_is_named_and_what_was_trained_on_is_said(tmp_path, capsys):
+    folder, run = write(tmp_path / "scenes", 0, 8), tmp_path / "run"
+    options = ["--tiles", "32", "--nodata", "0", "--range", "50", "3000", "--bands", "4", "3", "2", "--epochs=1"]
+    assert main(["train", "--data", str(folder), *SHAPE, *options, "--group", r"scene(\d)", "--out", str(run)]) == 0
+    held_out = re.search(r"1 of 4 groups of 'scene\(\\d\)' \((\d)\)", capsys.readouterr().out)
+    names = find_source(folder, "val", tmp_path, group=r"scene(\d)").members
+    assert held_out
+    assert {name[5] for name in names} == {held_out[1]}
+    assert main(["evaluate", str(run), "--data", str(folder), "--group", r"scene\d_(\d)"]) == 0
+    assert "3 of these 4 pictures were trained on" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--data", str(folder), "--group", r"(scene\d)_"]) == 0
+    other = find_source(folder, "val", tmp_path, group=r"(scene\d)_").members
+    seen = "2 of these 2 pictures were trained on" in capsys.readouterr().out
+    assert seen == (set(other) != set(names))
+
+
+def test_a_run_keeps_the_bands_that_it_shows_and_another_range_is_said(tmp_path, capsys):
+    folder, run, out = write(tmp_path / "scenes", 0, 8), tmp_path / "run", ["--out", str(tmp_path / "r.png")]
+    options = ["--tiles", "32", "--nodata", "0", "--range", "50", "3000", "--bands", "4", "3", "2", "--epochs=1"]
+    train = ["train", "--data", str(folder), *SHAPE, *options, "--out", str(run)]
+    assert main(train) == 0
+    assert (
+        main([*train[:-2], "--out", str(run), "--resume", "auto", "--bands", "1"]) == 0
+    )  # how they are shown may change
+    capsys.readouterr()
+    picture = ["reconstruct", str(folder / "scene0_0.tif"), "--model", str(run), *out]
+    assert main(picture) == 0
+    said = capsys.readouterr().out
+    assert "bands 4, 3, 2 as red, green, blue" in said
+    assert "not the range" not in said
+    assert main([*picture, "--bands", "1"]) == 0
+    assert "band 1 as gray" in capsys.readouterr().out
+    sheet = ["evaluate", str(run), "--data", str(folder), "--sheet", str(tmp_path / "s.png")]
+    assert main(sheet) == 0
+    said = capsys.readouterr().out
+    assert "bands 4, 3, 2 as red, green, blue" in said
+    assert "not the range" not in said
+    for command in (picture, sheet):  # all is clipped, as the help says
+        assert main([*command, "--range", "0", "1"]) == 0
+        assert "--range 0 1 is not the range of the model (50 to 3000)" in capsys.readouterr().out
+
+
 # -- the report ------------------------------------------------------------------------------------------------------------
 
 

@@ -132,6 +132,16 @@ def given_range(args: argparse.Namespace) -> Any:
         raise UsageError(f"--range: {error}") from error
 
 
+def say_other_range(given: Any, own: Any) -> None:
+    """A line where --range is not that of the model; None for one that is not given, or not known: that of 8 bits."""
+    from ..datasets.bands import EIGHT_BIT
+    from ..training.interrupts import say
+
+    own = own or EIGHT_BIT
+    if given and given[:2] != own[:2]:
+        say(f"--range {given[0]:g} {given[1]:g} is not the range of the model ({own[0]:g} to {own[1]:g})")
+
+
 def add_bands(parser: argparse.ArgumentParser) -> None:
     """The option that says which bands pictures show."""
     text = (
@@ -140,10 +150,12 @@ def add_bands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bands", type=positive, nargs="+", default=[], metavar="BAND", help=text)
 
 
-def given_bands(args: argparse.Namespace, config: MAEConfig) -> tuple[int, ...]:
-    """What --bands says, () where it is left out; UsageError for bands that the model does not have."""
+def given_bands(args: argparse.Namespace, config: MAEConfig, run: dict[str, Any] | None = None) -> tuple[int, ...]:
+    """What --bands says, else those of a run, else (); UsageError for bands that the model does not have."""
     from ..drawing import bands_shown
 
+    if not args.bands and run:
+        return tuple(run.get("bands", ()))
     try:
         return bands_shown(config.channels, args.bands) if args.bands else ()
     except ValueError as error:
@@ -187,10 +199,10 @@ def data_name(args: argparse.Namespace) -> str:
 
 
 def pictures_of(run: Path) -> dict[str, Any]:
-    """What a run says of its pictures: `data`, `range`, and `pictures` by split; {} where there is none."""
+    """What a run says of its pictures: `data`, `range`, `pictures` by split, and the `bands` it shows; {} where there is none."""
     try:
         found = json.loads((run / "config.json").read_text())
-        return {key: found[key] for key in ("data", "range", "pictures") if key in found}
+        return {key: found[key] for key in ("data", "range", "pictures", "bands") if key in found}
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -232,7 +244,22 @@ def load_as_run(args: argparse.Namespace, split: str, run: dict[str, Any], confi
     before = run.get("pictures", {}).get(split)
     if same and before and (found := changes({split: before}, {split: packed.made_of})):
         say(f"not the pictures of the run: {'; '.join(found)}")
+        if split == "val" and (seen := _trained_on(args, run["pictures"].get("train", {}))):
+            say(f"{seen[0]:,} of these {seen[1]:,} pictures were trained on: their scores say nothing of new ones")
     return packed
+
+
+def _trained_on(args: argparse.Namespace, train: dict[str, Any]) -> tuple[int, ...]:
+    """How many of the pictures that are held out now a run was trained on, and of how many; () where that cannot be told."""
+    from ..datasets.loading import cache_folder, find_source
+
+    place = args.cache or cache_folder()
+    before, now = (
+        set(find_source(args.data, split, place, group=group).members)
+        for split, group in (("train", train.get("group")), ("val", args.group))
+    )
+    known = len(before) == train.get("count")  # else these are other files
+    return (len(before & now), len(now)) if known and before & now else ()
 
 
 def say_range(packed: Any) -> None:

@@ -10,6 +10,7 @@ from .common import (
     add_data,
     device,
     given_bands,
+    given_range,
     how_shown,
     is_of_run,
     load_as_run,
@@ -19,6 +20,7 @@ from .common import (
     print_scores,
     ratio,
     say_mixed,
+    say_other_range,
     say_range,
     seed,
 )
@@ -103,18 +105,15 @@ def run(args: argparse.Namespace) -> None:
     model = load(args.model, init_distributed(args.device)[1])
     c = model.config
     args.nodata = nodata_of(model) if args.nodata is None else args.nodata
-    bands = given_bands(args, c)
     described = pictures_of(folder)
+    bands = given_bands(args, c, described)
+    say_other_range(given_range(args), values_of(model))
     packed = load_as_run(args, args.split, described, c, values_of(model) or EIGHT_BIT)
     if args.range:
         model.value_range = packed.values
     say_range(packed)
-    others = (
-        [described["pictures"]["train"]]
-        if args.split == "val" and "pictures" in described and is_of_run(args, described)
-        else []
-    )
-    say_mixed(packed.made_of, *others)
+    of_train = described.get("pictures", {}).get("train", {}) if is_of_run(args, described) else {}
+    say_mixed(packed.made_of, of_train if args.split == "val" else {})
     if packed.note:
         print(f"{packed.note}; --split all scores every one")
     common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}

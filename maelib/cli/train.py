@@ -175,6 +175,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     if args.resume == "auto" and not args.init:
         earlier = pictures_of(args.out)
         apply_options(args, earlier)
+        bands = given_bands(args, shape, earlier)
         values = Values(*earlier["range"][:3]) if "range" in earlier else None
     for turn in (True, False):  # the main process packs the data, the others open it
         with world.together():
@@ -197,6 +198,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT or args.nodata is not None:
         about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]
+    about |= {"bands": bands} if bands else {}
     if initial:
         about["name"] = about["init"] = Path(args.init).stem
     model = initial or MaskedAutoencoder(shape)

@@ -261,7 +261,7 @@ def picture_for(
     Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`. `whole` keeps its own
     size, but for what is left when it is divided into patches, of which half is cut off on either side.
     """
-    if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
+    if unit := values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
         known = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
         if config.channels in (1, 3) and known:
             image = read_image(image)
@@ -274,7 +274,7 @@ def picture_for(
     missing = missing_of(array)
     if missing is not None and missing.all():
         raise ImageError(f"{name} has no pixel that is known: check the nodata value, or choose another")
-    if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
+    if unit and not 0 <= array.min() <= array.max() <= 1:
         raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
     p = config.patch_size
     own = array.shape[0] // p * p, array.shape[1] // p * p
