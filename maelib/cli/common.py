@@ -363,7 +363,8 @@ def picture_file(text: str) -> Path:
 
 
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """A table of PSNR and SSIM, a row for the model and for each fill."""
+    """A table of PSNR and SSIM, a row for the model and for each fill, and a line where a fill without any answer is better."""
+    from ..evaluation.baselines import ORACLES
     from ..evaluation.metrics import PERFECT_PSNR
 
     protocols = list(next(iter(scores.values())))
@@ -375,3 +376,10 @@ def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
     if any(m["psnr"] >= PERFECT_PSNR for by_protocol in scores.values() for m in by_protocol.values()):
         print(f"{PERFECT_PSNR:.0f} dB stand for no error at all")
+    blind = next((protocol for protocol in ("masked", "pasted") if protocol in protocols), None)  # no truth is given
+    fills = [name for name in scores if name not in ORACLES | {"model"}]
+    if blind and fills and "model" in scores:
+        best = max(fills, key=lambda name: scores[name][blind]["psnr"])
+        if (less := scores[best][blind]["psnr"] - scores["model"][blind]["psnr"]) > 0:
+            knows = "the mean colour" if best == "visible_mean" else "smoothing"
+            print(f"below {best} by {less:.1f} dB {blind}: it has learned less than {knows} knows")

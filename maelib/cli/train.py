@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default=None, help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out"
     )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
-                       help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
+                       help="change a field of the model, such as decoder_depth=4; may be repeated. "
+                       f"Fields: {', '.join(field.name for field in fields(MAEConfig))}")  # fmt: skip
     parser.add_argument(
         "--init",
         default=None,
@@ -225,7 +226,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         raise Stopped(f"{stopped}; the same command with --resume auto goes on") from None
     if world.is_main:
         say(f"weights: {path}")
-        if not initial and (where := _standing(args.out, shape, recipe)):
+        if not initial and (where := _standing(args.out, shape, recipe, about["data"])):
             say(where)
         if not args.no_final_evaluation:
             _finish(trainer.model, val, args.out, recipe, bands)
@@ -238,12 +239,12 @@ def _named(preset: str, shape: MAEConfig) -> str:
     return preset + (f" with {', '.join(changed)}" if changed else "")
 
 
-def _standing(out: Path, shape: MAEConfig, recipe: TrainConfig) -> str:
+def _standing(out: Path, shape: MAEConfig, recipe: TrainConfig, data: str) -> str:
     """The last loss of a run that began from scratch beside recorded ones; empty where there is nothing to compare with."""
     from ..evaluation.standing import standing
 
     last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
-    return standing(last["loss"], last["step"] * recipe.batch_size, shape, recipe.mask_ratio)
+    return standing(last["loss"], last["step"] * recipe.batch_size, shape, recipe.mask_ratio, data)
 
 
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, bands: tuple[int, ...]) -> None:

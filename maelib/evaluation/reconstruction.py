@@ -261,12 +261,13 @@ def picture_for(
     Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`. `whole` keeps its own
     size, but for what is left when it is divided into patches, of which half is cut off on either side.
     """
-    if unit := values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
+    unit = False
+    if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
         known = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
         if config.channels in (1, 3) and known:
             image = read_image(image)
         else:
-            values = Values(0, 1)
+            values, unit = Values(0, 1), True
     values = values or EIGHT_BIT
     array = read_bands(image, config.channels, nodata=nodata)
     name = str(image) if isinstance(image, (str, Path)) else "the picture"
