@@ -91,10 +91,12 @@ def heat(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with slanted stripes in place of some of its pixels (H, W) bool."""
+    """A picture (H, W, 3) uint8 with slanted stripes in place of some of its pixels (H, W) bool.
+
+    They are two pixels wide whatever its size, so that a hole of one patch shows both shades.
+    """
     row, column = np.indices(where.shape)
-    width = max(1, len(where) // 64)
-    stripes = np.where((row + column) // width % 4 < 2, np.uint8(64), np.uint8(217))
+    stripes = np.where((row + column) % 4 < 2, np.uint8(64), np.uint8(217))
     return np.where(where[..., None], stripes[..., None], picture)
 
 

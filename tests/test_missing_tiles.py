@@ -217,6 +217,7 @@ def test_four_bands_go_from_training_to_a_whole_scene_by_tiles(stated, tmp_path,
     said = capsys.readouterr()
     share = missing_patches(torch.from_numpy(border()[1:-1, 2:-2])[None, None], 8).float().mean()
     assert f"not known: {share:.0%} of the patches, hatched and not scored" in said.out
+    assert re.search(r"not scored; \d\d% are hidden \(75% asked; patches that nobody knows are hidden, too\)", said.out)
     assert "bands 4, 3, 2 as red, green, blue" in said.out
     assert Image.open(out).width > 4 * 136
     assert main([*reconstruct_it, "--tiles", "--nodata", "5"]) == 0

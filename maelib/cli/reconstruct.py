@@ -71,5 +71,8 @@ def run(args: argparse.Namespace) -> None:
         similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""
         print(f"{name}: PSNR {decibels(measured['psnr'])}{similarity} ({measured['mask_ratio']:.0%} hidden)")
     if result.missing is not None:
-        print(f"not known: {result.missing.mean():.0%} of the patches, hatched and not scored")
+        more = ""
+        if (hidden := f"{result.mask.mean():.0%}") != (asked := f"{args.mask_ratio:.0%}"):
+            more = f"; {hidden} are hidden ({asked} asked; patches that nobody knows are hidden, too)"
+        print(f"not known: {result.missing.mean():.0%} of the patches, hatched and not scored{more}")
     print(f"picture: {args.out}{f' ({result.look.words})' if result.look else ''}")

@@ -85,6 +85,10 @@ def count_outside(images: np.ndarray, values: Values, missing: np.ndarray | None
     return found
 
 
+class OtherBands(ImageError):
+    """A picture of another number of bands than the model takes: whole, but for another model."""
+
+
 def read_bands(
     source: Any, channels: int = 3, name: str = "", max_pixels: int = MAX_PIXELS, nodata: Nodata | None = None
 ) -> np.ndarray:
@@ -341,5 +345,5 @@ def _adapted(array: np.ndarray, channels: int, name: str) -> np.ndarray:
     if bands == 1 and channels == 3:
         return array.repeat(3, axis=2)
     if bands != channels:
-        raise ImageError(f"{name} has {bands} bands, the model takes {channels}: train one with --set channels={bands}")
+        raise OtherBands(f"{name} has {bands} bands, the model takes {channels}: train one with --set channels={bands}")
     return array

@@ -114,6 +114,17 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def unreadable(source: Source, reasons: dict[str, str]) -> DatasetError:
+    """The error that names all pictures that cannot be read, of reasons by name."""
+    names = [name for name in dict.fromkeys(source.members) if name in reasons]
+    if len(names) == 1:
+        return DatasetError(reasons[names[0]])
+    return DatasetError(
+        f"{len(names):,} of {len(set(source.members)):,} pictures cannot be read: {listed(names)}. The first: "
+        f"{reasons[names[0]]}. Move them away; maelib data {source.origin} --report says what is wrong with each"
+    )
+
+
 class Tree:
     """A zip or a folder as the list of its files: relative names with forward slashes.
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, tagged, taken
 from .images import MAX_PIXELS, ImageError, decode
 from .missing import Nodata
-from .sources import DatasetError, Source
+from .sources import DatasetError, Source, unreadable
 
 PIECE = 1 << 28  # bytes of a TIFF's strip or tile; in larger ones a window saves nothing
 LARGE = 1 << 24  # bytes of a window; of larger ones there is one at a time
@@ -210,20 +210,24 @@ def starts(length: int, tile: int, overlap: int = 0) -> list[int]:
 def cut(source: Source, tile: tuple[int, int], overlap: int = 0, progress: bool = True) -> Source:
     """Every picture as tiles of (height, width), by rows; DatasetError where one is damaged or smaller than a tile."""
 
-    def look(index: int) -> tuple[int, int, bool]:
+    def look(index: int) -> tuple[int, int, bool] | None:
         try:
             with Windows(source.file(index), source.where(index)) as picture:
                 return *picture.hw, picture.by_windows
         except (ImageError, OSError) as error:
-            raise DatasetError(str(error)) from error
+            reasons[source.members[index]] = str(error)
+            return None
 
-    n = len(source.members)
+    n, reasons = len(source.members), {}  # type: int, dict[str, str]
     with ThreadPoolExecutor() as pool:
-        found = list(
+        sizes = list(
             tqdm(
                 pool.map(look, range(n)), "sizes", n, unit=" pictures", disable=None if progress else True, leave=False
             )
         )
+    if reasons:
+        raise unreadable(source, reasons)
+    found = [one for one in sizes if one is not None]
     if small := [i for i, (height, width, _) in enumerate(found) if height < tile[0] or width < tile[1]]:
         height, width, _ = found[small[0]]
         raise DatasetError(
