@@ -177,7 +177,8 @@ def contact_sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 96) -> Im
 def labelled_sheets(
     groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[np.ndarray]]]]], columns: int = 5, side: int = 128
 ) -> Image.Image:
-    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label."""
+    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label, which
+    may have several lines."""
     font, small = ImageFont.load_default(size=20), ImageFont.load_default(size=14)
     parts = [
         (title if start == 0 else "", members[start : start + columns])
@@ -185,7 +186,8 @@ def labelled_sheets(
         for start in range(0, len(members), columns)
     ]
     sheets = [contact_sheet([pictures for _, pictures in part], side) for _, part in parts]
-    above = [24 + (34 if title else 0) for title, _ in parts]
+    lines = max((label.count("\n") + 1 for _, part in parts for label, _ in part), default=1)
+    above = [6 + 18 * lines + (34 if title else 0) for title, _ in parts]
     width, height = max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets) + sum(above)
     page = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN * (len(parts) + 1)), "white")
     draw, y = ImageDraw.Draw(page), MARGIN
@@ -193,7 +195,7 @@ def labelled_sheets(
         draw.text((MARGIN, y), title, fill="black", font=font)
         step = (sheet.width + 4) // len(part)
         for i, (label, _) in enumerate(part):
-            draw.text((MARGIN + i * step, y + room - 20), label, fill="#333333", font=small)
+            draw.text((MARGIN + i * step, y + room - 2 - 18 * lines), label, fill="#333333", font=small)
         page.paste(sheet, (MARGIN, y + room))
         y += room + sheet.height + MARGIN
     return page

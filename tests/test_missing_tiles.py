@@ -15,7 +15,7 @@ from PIL import Image
 
 from maelib import MaskedAutoencoder
 from maelib.cli import main
-from maelib.datasets import load_dataset, read_bands
+from maelib.datasets import PackedImages, load_dataset, read_bands
 from maelib.datasets.loading import find_source
 from maelib.datasets.missing import missing_patches, spelled, stated_nodata
 from maelib.datasets.survey import survey
@@ -308,6 +308,37 @@ def test_a_run_keeps_the_bands_that_it_shows_and_another_range_is_said(tmp_path,
     for command in (picture, sheet):  # all is clipped, as the help says
         assert main([*command, "--range", "0", "1"]) == 0
         assert "--range 0 1 is not the range of the model (50 to 3000)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tiles", [[], ["--tiles", "64"]], ids=["whole", "tiles"])
+@pytest.mark.parametrize("which", [[0, 3], [1, 2, 3, 4, 5, 6, 7]])
+def test_all_pictures_that_cannot_be_read_are_named(which, tiles, tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 8, compression="zlib")
+    names = [path.name for path in sorted(folder.iterdir())]
+    for i in which:
+        content = (folder / names[i]).read_bytes()
+        (folder / names[i]).write_bytes(content[: len(content) // 2] if i % 2 else b"II*\0")
+    (folder / "train").mkdir()
+    (folder / "val").mkdir()
+    for name in names:
+        (folder / name).rename(folder / "train" / name)
+    (folder / "val/a.tif").write_bytes(tiff(scene(9)))
+    assert main(["train", "--data", str(folder), *SHAPE, *tiles, "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    listed = ", ".join(f"train/{names[i]}" for i in which[:5]) + (" and 2 more" if len(which) > 5 else "")
+    assert f"{len(which)} of 8 pictures cannot be read: {listed}. The first: " in said
+    assert f"Move them away; maelib data {folder} --report" in said
+    assert said.count("\n") == 1
+
+
+def test_sheets_name_pictures_and_tiles(tmp_path):
+    folder = write(tmp_path / "scenes", 0, 3)
+    given = {"channels": 4, "cache": tmp_path / "cache", "progress": False, "nodata": 0}
+    for source in (folder, zip_folder(folder, tmp_path / "scenes.zip")):
+        assert load_dataset(source, "all", **given).label(2) == "scene1_0"
+        assert load_dataset(source, "all", tiles=64, **given).label(1) == "scene0_0\nrow 0, column 64"
+    data = load_dataset(folder, "all", **given)
+    assert replace(data, where=PackedImages.of(data.images[..., :1].astype(np.uint8)).where).label(2) == "no. 2"
 
 
 # -- the report ------------------------------------------------------------------------------------------------------------

@@ -98,6 +98,13 @@ class PackedImages:
         """One picture (H, W, C), a masked array where it has missing pixels."""
         return masked(self.images[index], None if self.missing is None else self.missing[index])
 
+    def label(self, index: int) -> str:
+        """A picture's name for a drawing: short, that of a tile in two lines."""
+        name, _, tile = self.where(index).removesuffix(")").partition(" (tile at ")
+        if self.where is not _numbered:
+            name = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0]
+        return f"{name}\n{tile}" if tile else name
+
     def holes(self, which: Any) -> Tensor | None:
         """The missing pixels of some pictures, (b, 1, H, W) bool; None where all pictures are known."""
         return None if self.missing is None else torch.from_numpy(np.array(self.missing[which]))[:, None]
@@ -215,7 +222,7 @@ def _pack(
     pixels, `missing.npy` says which."""
     n = len(source.members)
     reasons: dict[str, str] = {}
-    first = _first(source, size, channels, nodata, reasons)  # all others must have its dtype
+    begin, first = _first(source, size, channels, nodata, reasons)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
     pieces = source.pieces or [range(begin, min(begin + some, n)) for begin in range(0, n, some)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -234,7 +241,7 @@ def _pack(
                         raise unreadable(source, reasons)
                     continue
                 if array.dtype != first.dtype:
-                    both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
+                    both = f"{source.where(index)} has {array.dtype} values, {source.where(begin)} has {first.dtype}"
                     raise DatasetError(f"{both}: give a folder of one kind")
                 pixels, missing = np.ascontiguousarray(np.ma.getdata(array)), missing_of(array)
                 with lock:
@@ -257,7 +264,13 @@ def _pack(
         np.save(folder / "labels.npy", source.labels)
     missing = np.load(holes.path, mmap_mode="r") if holes.file else None
     values = derive(np.load(images.path, mmap_mode="r"), missing)
-    asked = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata}
+    asked: dict[str, Any] = {
+        "size": size,
+        "group": source.group,
+        "tiles": source.tile,
+        "overlap": source.overlap,
+        "nodata": nodata,
+    }
     named = count_named(zip((source.members[i] for i in files), tags, strict=False))
     asked |= {"named": named} if named else {}
     about = {
@@ -288,12 +301,15 @@ def decode_one(
 
 def _first(
     source: Source, size: tuple[int, int], channels: int, nodata: Nodata | None, reasons: dict[str, str]
-) -> np.ndarray:
-    """The first picture or tile that can be read; DatasetError where there is none. `reasons` gets the others' by name."""
+) -> tuple[int, np.ndarray]:
+    """The first picture or tile that can be read, and its number; DatasetError where there is none.
+
+    `reasons` gets what is wrong with those before it, by name.
+    """
     for index, name in enumerate(source.members):
         if name not in reasons and len(reasons) <= ENOUGH:
             try:
-                return decode_one(source, index, size, channels, nodata)
+                return index, decode_one(source, index, size, channels, nodata)
             except DatasetError as error:
                 if isinstance(error.__cause__, OtherBands):
                     raise

@@ -225,8 +225,10 @@ def cut(source: Source, tile: tuple[int, int], overlap: int = 0, progress: bool 
                 pool.map(look, range(n)), "sizes", n, unit=" pictures", disable=None if progress else True, leave=False
             )
         )
-    if reasons:
-        raise unreadable(source, reasons)
+    if reasons:  # a header was enough for these: others may be damaged further on
+        from .survey import survey
+
+        raise unreadable(source, survey(source, progress)[1] | reasons)
     found = [one for one in sizes if one is not None]
     if small := [i for i, (height, width, _) in enumerate(found) if height < tile[0] or width < tile[1]]:
         height, width, _ = found[small[0]]

@@ -92,8 +92,8 @@ def report(
         findings.append(mixed)
     findings += _framed(looks)
     stated = nodata
-    if mixed and len(values := named.keys() - {"none"}) == 1:
-        stated = stated_nodata(*values)
+    if mixed and len(one := named.keys() - {"none"}) == 1:
+        stated = stated_nodata(*one)
     values = packed.values
     both = {name for name in every.members if name not in val} if val else set(every.members)
     found: dict[str, Any] = {
