@@ -25,7 +25,7 @@ from .bands import EIGHT_BIT, OtherBands, Values, derive, read_bands, resize_ban
 from .fingerprint import fingerprint
 from .images import ImageError
 from .missing import Nodata, count_named, fill_missing, masked, missing_of
-from .sources import DatasetError, Source, unreadable
+from .sources import DatasetError, Source, Unreadable
 from .tiles import named_nodata, read_tiles
 
 VERSION = 4  # of the files below and of the pixels in them: another number is another cache
@@ -238,7 +238,7 @@ def _pack(
                 if isinstance(array, DatasetError):
                     reasons[source.members[index]] = str(array)
                     if len(reasons) > ENOUGH:
-                        raise unreadable(source, reasons)
+                        raise Unreadable(source, reasons)
                     continue
                 if array.dtype != first.dtype:
                     both = f"{source.where(index)} has {array.dtype} values, {source.where(begin)} has {first.dtype}"
@@ -253,7 +253,7 @@ def _pack(
         try:
             list(pool.map(pack, pieces))
             if reasons:
-                raise unreadable(source, reasons)
+                raise Unreadable(source, reasons)
             files = [i for i, name in enumerate(source.members) if i == 0 or name != source.members[i - 1]]
             crcs = list(pool.map(source.crc, files))
             tags = list(pool.map(lambda i: named_nodata(source, i), files)) if nodata is None else []
@@ -314,7 +314,7 @@ def _first(
                 if isinstance(error.__cause__, OtherBands):
                     raise
                 reasons[name] = str(error)
-    raise unreadable(source, reasons)
+    raise Unreadable(source, reasons)
 
 
 def _decoded(

@@ -114,15 +114,18 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def unreadable(source: Source, reasons: dict[str, str]) -> DatasetError:
-    """The error that names all pictures that cannot be read, of reasons by name."""
-    names = [name for name in dict.fromkeys(source.members) if name in reasons]
-    if len(names) == 1:
-        return DatasetError(reasons[names[0]])
-    return DatasetError(
-        f"{len(names):,} of {len(set(source.members)):,} pictures cannot be read: {listed(names)}. The first: "
-        f"{reasons[names[0]]}. Move them away; maelib data {source.origin} --report says what is wrong with each"
-    )
+class Unreadable(DatasetError):
+    """Pictures that cannot be read, all of which the message names; `reasons` by name."""
+
+    def __init__(self, source: Source, reasons: dict[str, str]):
+        self.reasons = reasons
+        names = [name for name in dict.fromkeys(source.members) if name in reasons]
+        said = reasons[names[0]]
+        if len(names) > 1:
+            count = f"{len(names):,} of {len(set(source.members)):,} pictures cannot be read"
+            remedy = f"Move them away; maelib data {source.origin} --report says what is wrong with each"
+            said = f"{count}: {listed(names)}. The first: {said}. {remedy}"
+        super().__init__(said)
 
 
 class Tree:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, tagged, taken
 from .images import MAX_PIXELS, ImageError, decode
 from .missing import Nodata
-from .sources import DatasetError, Source, unreadable
+from .sources import DatasetError, Source, Unreadable
 
 PIECE = 1 << 28  # bytes of a TIFF's strip or tile; in larger ones a window saves nothing
 LARGE = 1 << 24  # bytes of a window; of larger ones there is one at a time
@@ -225,10 +225,8 @@ def cut(source: Source, tile: tuple[int, int], overlap: int = 0, progress: bool 
                 pool.map(look, range(n)), "sizes", n, unit=" pictures", disable=None if progress else True, leave=False
             )
         )
-    if reasons:  # a header was enough for these: others may be damaged further on
-        from .survey import survey
-
-        raise unreadable(source, survey(source, progress)[1] | reasons)
+    if reasons:
+        raise Unreadable(source, reasons)
     found = [one for one in sizes if one is not None]
     if small := [i for i, (height, width, _) in enumerate(found) if height < tile[0] or width < tile[1]]:
         height, width, _ = found[small[0]]
