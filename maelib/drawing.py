@@ -174,11 +174,18 @@ def contact_sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 96) -> Im
     return Image.fromarray(tile([at_least(picture, side) for picture in rows], len(columns), gap=4))
 
 
+def _fitting(line: str, font: Any, width: int) -> str:
+    """The end of a line that is no wider than so many pixels."""
+    if font.getlength(line) <= width:
+        return line
+    return next((f"..{line[i:]}" for i in range(len(line)) if font.getlength(f"..{line[i:]}") <= width), "")
+
+
 def labelled_sheets(
     groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[np.ndarray]]]]], columns: int = 5, side: int = 128
 ) -> Image.Image:
-    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label, which
-    may have several lines."""
+    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label, whose
+    lines lose their beginning where they are wider than it."""
     font, small = ImageFont.load_default(size=20), ImageFont.load_default(size=14)
     parts = [
         (title if start == 0 else "", members[start : start + columns])
@@ -195,7 +202,8 @@ def labelled_sheets(
         draw.text((MARGIN, y), title, fill="black", font=font)
         step = (sheet.width + 4) // len(part)
         for i, (label, _) in enumerate(part):
-            draw.text((MARGIN + i * step, y + room - 2 - 18 * lines), label, fill="#333333", font=small)
+            text = "\n".join(_fitting(line, small, step - 6) for line in label.split("\n"))
+            draw.text((MARGIN + i * step, y + room - 2 - 18 * lines), text, fill="#333333", font=small)
         page.paste(sheet, (MARGIN, y + room))
         y += room + sheet.height + MARGIN
     return page

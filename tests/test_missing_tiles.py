@@ -335,10 +335,10 @@ def test_sheets_name_pictures_and_tiles(tmp_path):
     folder = write(tmp_path / "scenes", 0, 3)
     given = {"channels": 4, "cache": tmp_path / "cache", "progress": False, "nodata": 0}
     for source in (folder, zip_folder(folder, tmp_path / "scenes.zip")):
-        assert load_dataset(source, "all", **given).label(2) == "scene1_0"
-        assert load_dataset(source, "all", tiles=64, **given).label(1) == "scene0_0\nrow 0, column 64"
+        assert load_dataset(source, "all", **given).label(2) == "scene1_0\n"
+        assert load_dataset(source, "all", tiles=64, **given).label(1) == "scene0_0\nrow 0\ncolumn 64\n"
     data = load_dataset(folder, "all", **given)
-    assert replace(data, where=PackedImages.of(data.images[..., :1].astype(np.uint8)).where).label(2) == "no. 2"
+    assert replace(data, where=PackedImages.of(data.images[..., :1].astype(np.uint8)).where).label(2) == "no. 2: "
 
 
 # -- the report ------------------------------------------------------------------------------------------------------------

@@ -99,11 +99,12 @@ class PackedImages:
         return masked(self.images[index], None if self.missing is None else self.missing[index])
 
     def label(self, index: int) -> str:
-        """A picture's name for a drawing: short, that of a tile in two lines."""
+        """A picture's name to stand before a number in a drawing: short, in lines of its own where it has one."""
+        if self.where is _numbered:
+            return f"{self.where(index)}: "
         name, _, tile = self.where(index).removesuffix(")").partition(" (tile at ")
-        if self.where is not _numbered:
-            name = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0]
-        return f"{name}\n{tile}" if tile else name
+        name = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0]
+        return "\n".join([name, *tile.split(", "), ""]) if tile else f"{name}\n"
 
     def holes(self, which: Any) -> Tensor | None:
         """The missing pixels of some pictures, (b, 1, H, W) bool; None where all pictures are known."""

@@ -337,7 +337,7 @@ def example_sheet(
         f"the worst of {(~np.isnan(psnr)).sum():,}",
     )
     groups = [
-        (title, [(f"{packed.label(i)}: {psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
+        (title, [(f"{packed.label(i)}{psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
         for title, found in zip(titles, chosen, strict=True)
     ]
     return labelled_sheets(groups)
