@@ -91,10 +91,12 @@ def heat(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with slanted stripes in place of some of its pixels (H, W) bool."""
+    """A picture (H, W, 3) uint8 with slanted stripes in place of some of its pixels (H, W) bool.
+
+    They are two pixels wide whatever its size, so that a hole of one patch shows both shades.
+    """
     row, column = np.indices(where.shape)
-    width = max(1, len(where) // 64)
-    stripes = np.where((row + column) // width % 4 < 2, np.uint8(64), np.uint8(217))
+    stripes = np.where((row + column) % 4 < 2, np.uint8(64), np.uint8(217))
     return np.where(where[..., None], stripes[..., None], picture)
 
 
@@ -172,10 +174,18 @@ def contact_sheet(columns: Sequence[Sequence[np.ndarray]], side: int = 96) -> Im
     return Image.fromarray(tile([at_least(picture, side) for picture in rows], len(columns), gap=4))
 
 
+def _fitting(line: str, font: Any, width: int) -> str:
+    """The end of a line that is no wider than so many pixels."""
+    if font.getlength(line) <= width:
+        return line
+    return next((f"..{line[i:]}" for i in range(len(line)) if font.getlength(f"..{line[i:]}") <= width), "")
+
+
 def labelled_sheets(
     groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[np.ndarray]]]]], columns: int = 5, side: int = 128
 ) -> Image.Image:
-    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label."""
+    """Contact sheets below one another, `columns` wide: each group under its title, each column under its label, whose
+    lines lose their beginning where they are wider than it."""
     font, small = ImageFont.load_default(size=20), ImageFont.load_default(size=14)
     parts = [
         (title if start == 0 else "", members[start : start + columns])
@@ -183,7 +193,8 @@ def labelled_sheets(
         for start in range(0, len(members), columns)
     ]
     sheets = [contact_sheet([pictures for _, pictures in part], side) for _, part in parts]
-    above = [24 + (34 if title else 0) for title, _ in parts]
+    lines = max((label.count("\n") + 1 for _, part in parts for label, _ in part), default=1)
+    above = [6 + 18 * lines + (34 if title else 0) for title, _ in parts]
     width, height = max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets) + sum(above)
     page = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN * (len(parts) + 1)), "white")
     draw, y = ImageDraw.Draw(page), MARGIN
@@ -191,7 +202,8 @@ def labelled_sheets(
         draw.text((MARGIN, y), title, fill="black", font=font)
         step = (sheet.width + 4) // len(part)
         for i, (label, _) in enumerate(part):
-            draw.text((MARGIN + i * step, y + room - 20), label, fill="#333333", font=small)
+            text = "\n".join(_fitting(line, small, step - 6) for line in label.split("\n"))
+            draw.text((MARGIN + i * step, y + room - 2 - 18 * lines), text, fill="#333333", font=small)
         page.paste(sheet, (MARGIN, y + room))
         y += room + sheet.height + MARGIN
     return page

@@ -455,6 +455,12 @@ def test_hatching_leaves_the_rest_alone():
     drawn = hatched(picture, where)
     np.testing.assert_array_equal(drawn[~where], picture[~where])
     assert np.unique(drawn[where]).tolist() == [64, 217]
+    for side in (64, 224, 4000):  # a hole of one patch shows both shades in thin stripes, also in a large scene
+        patch = np.zeros((side, side), bool)
+        patch[8:12, 8:12] = True
+        shades, counts = np.unique(hatched(np.zeros((side, side, 3), np.uint8), patch)[patch], return_counts=True)
+        assert shades.tolist() == [64, 217]
+        assert counts.min() >= 4 * 4 * 3 / 4
 
 
 # -- from the command line ---------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from PIL import Image
 
 from maelib import MaskedAutoencoder
 from maelib.cli import main
-from maelib.datasets import load_dataset, read_bands
+from maelib.datasets import PackedImages, load_dataset, read_bands
 from maelib.datasets.loading import find_source
-from maelib.datasets.missing import missing_patches
+from maelib.datasets.missing import missing_patches, spelled, stated_nodata
 from maelib.datasets.survey import survey
 from maelib.datasets.tiles import starts
 from maelib.drawing import hatched, to_uint8
@@ -217,10 +217,128 @@ def test_four_bands_go_from_training_to_a_whole_scene_by_tiles(stated, tmp_path,
     said = capsys.readouterr()
     share = missing_patches(torch.from_numpy(border()[1:-1, 2:-2])[None, None], 8).float().mean()
     assert f"not known: {share:.0%} of the patches, hatched and not scored" in said.out
+    assert re.search(r"not scored; \d\d% are hidden \(75% asked; patches that nobody knows are hidden, too\)", said.out)
     assert "bands 4, 3, 2 as red, green, blue" in said.out
     assert Image.open(out).width > 4 * 136
     assert main([*reconstruct_it, "--tiles", "--nodata", "5"]) == 0
     assert "not known" not in capsys.readouterr().out
+
+
+def test_files_that_name_no_nodata_value_beside_files_that_do_are_said_each_time(tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 6, **tag("0"))
+    (folder / "scene2_1.tif").write_bytes(tiff(scene(5)))
+    line = '5 of 6 files name a value that means "not known" (0), 1 does not, first scene2_1.tif: state it for all with --nodata=0'
+    for name in ("scenes", "scenes.zip"):
+        data = zip_folder(folder, tmp_path / name) if name.endswith("zip") else folder
+        for _ in range(2):  # the second time from the cache
+            assert main(["data", str(data), "--tiles", "64"]) == 0
+            assert capsys.readouterr().out.count(line) == 1
+    for run, options in (("a", []), ("b", ["--nodata", "0"])):
+        train = ["train", "--data", str(folder), *SHAPE, "--out", str(tmp_path / run), "--tiles", "32", "--epochs=1"]
+        assert main([*train, *options]) == 0
+        assert capsys.readouterr().out.count(line) == (not options)
+        assert (
+            main(["evaluate", str(tmp_path / run), "--data", str(folder)]) == 0
+        )  # one side of the split is not enough to see it
+        assert capsys.readouterr().out.count(line) == (not options)
+    (folder / "scene2_1.tif").write_bytes(tiff(scene(5), **tag("7")))
+    assert main(["data", str(folder), "--tiles", "64"]) == 0
+    assert "0 (5 of 6, first scene0_0.tif), 7 (1 of 6, first scene2_1.tif)" in capsys.readouterr().out
+
+
+def test_the_smallest_number_that_names_a_nodata_value_is_exact():
+    for value in (0.0, -9999.0, float(np.finfo(np.float32).min), 0.1 + 0.2, 1e-30):
+        assert stated_nodata(spelled(value)) == value
+    assert [spelled(value) for value in (0, -1e30, "nan")] == ["0", "-1e+30", "nan"]
+
+
+def test_data_for_a_run_is_what_the_run_took_and_for_no_model_what_there_is(tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 8)
+    assert main(["data", str(folder)]) == 0
+    assert "4 bands" in capsys.readouterr().out
+    options = ["--tiles", "32", "--group", r"scene(\d)", "--nodata", "0", "--range", "50", "3000", "--epochs=1"]
+    assert main(["train", "--data", str(folder), *SHAPE, *options, "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert main(["data", str(folder), "--model", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("tiles of") == 2
+    assert "1 of 4 groups" in said
+    assert said.count("uint16 values 50 to 3000 become 0 to 1") == 2
+    assert said.count("of the pixels are missing") == 2
+    assert "not the pictures of the run" not in said
+
+
+def test_what_is_held_out_is_named_and_what_was_trained_on_is_said(tmp_path, capsys):
+    folder, run = write(tmp_path / "scenes", 0, 8), tmp_path / "run"
+    options = ["--tiles", "32", "--nodata", "0", "--range", "50", "3000", "--bands", "4", "3", "2", "--epochs=1"]
+    assert main(["train", "--data", str(folder), *SHAPE, *options, "--group", r"scene(\d)", "--out", str(run)]) == 0
+    held_out = re.search(r"1 of 4 groups of 'scene\(\\d\)' \((\d)\)", capsys.readouterr().out)
+    names = find_source(folder, "val", tmp_path, group=r"scene(\d)").members
+    assert held_out
+    assert {name[5] for name in names} == {held_out[1]}
+    assert main(["evaluate", str(run), "--data", str(folder), "--group", r"scene\d_(\d)"]) == 0
+    assert "3 of these 4 pictures were trained on" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--data", str(folder), "--group", r"(scene\d)_"]) == 0
+    other = find_source(folder, "val", tmp_path, group=r"(scene\d)_").members
+    seen = "2 of these 2 pictures were trained on" in capsys.readouterr().out
+    assert seen == (set(other) != set(names))
+
+
+def test_a_run_keeps_the_bands_that_it_shows_and_another_range_is_said(tmp_path, capsys):
+    folder, run, out = write(tmp_path / "scenes", 0, 8), tmp_path / "run", ["--out", str(tmp_path / "r.png")]
+    options = ["--tiles", "32", "--nodata", "0", "--range", "50", "3000", "--bands", "4", "3", "2", "--epochs=1"]
+    train = ["train", "--data", str(folder), *SHAPE, *options, "--out", str(run)]
+    assert main(train) == 0
+    assert (
+        main([*train[:-2], "--out", str(run), "--resume", "auto", "--bands", "1"]) == 0
+    )  # how they are shown may change
+    capsys.readouterr()
+    picture = ["reconstruct", str(folder / "scene0_0.tif"), "--model", str(run), *out]
+    assert main(picture) == 0
+    said = capsys.readouterr().out
+    assert "bands 4, 3, 2 as red, green, blue" in said
+    assert "not the range" not in said
+    assert main([*picture, "--bands", "1"]) == 0
+    assert "band 1 as gray" in capsys.readouterr().out
+    sheet = ["evaluate", str(run), "--data", str(folder), "--sheet", str(tmp_path / "s.png")]
+    assert main(sheet) == 0
+    said = capsys.readouterr().out
+    assert "bands 4, 3, 2 as red, green, blue" in said
+    assert "not the range" not in said
+    for command in (picture, sheet):  # all is clipped, as the help says
+        assert main([*command, "--range", "0", "1"]) == 0
+        assert "--range 0 1 is not the range of the model (50 to 3000)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tiles", [[], ["--tiles", "64"]], ids=["whole", "tiles"])
+@pytest.mark.parametrize("which", [[0, 3], [1, 2, 3, 4, 5, 6, 7]])
+def test_all_pictures_that_cannot_be_read_are_named(which, tiles, tmp_path, capsys):
+    folder = write(tmp_path / "scenes", 0, 8, compression="zlib")
+    names = [path.name for path in sorted(folder.iterdir())]
+    for i in which:
+        content = (folder / names[i]).read_bytes()
+        (folder / names[i]).write_bytes(content[: len(content) // 2] if i % 2 else b"II*\0")
+    (folder / "train").mkdir()
+    (folder / "val").mkdir()
+    for name in names:
+        (folder / name).rename(folder / "train" / name)
+    (folder / "val/a.tif").write_bytes(tiff(scene(9)))
+    assert main(["train", "--data", str(folder), *SHAPE, *tiles, "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    listed = ", ".join(f"train/{names[i]}" for i in which[:5]) + (" and 2 more" if len(which) > 5 else "")
+    assert f"{len(which)} of 8 pictures cannot be read: {listed}. The first: " in said
+    assert f"Move them away; maelib data {folder} --report" in said
+    assert said.count("\n") == 1
+
+
+def test_sheets_name_pictures_and_tiles(tmp_path):
+    folder = write(tmp_path / "scenes", 0, 3)
+    given = {"channels": 4, "cache": tmp_path / "cache", "progress": False, "nodata": 0}
+    for source in (folder, zip_folder(folder, tmp_path / "scenes.zip")):
+        assert load_dataset(source, "all", **given).label(2) == "scene1_0\n"
+        assert load_dataset(source, "all", tiles=64, **given).label(1) == "scene0_0\nrow 0\ncolumn 64\n"
+    data = load_dataset(folder, "all", **given)
+    assert replace(data, where=PackedImages.of(data.images[..., :1].astype(np.uint8)).where).label(2) == "no. 2: "
 
 
 # -- the report ------------------------------------------------------------------------------------------------------------
@@ -266,6 +384,23 @@ def test_small_copies_are_means_of_known_pixels(tmp_path):
     assert near[:, [0, 1, 2, 7, 8]].all()
     assert look.small.min() > 99
     assert look.small.max() < 501
+
+
+@pytest.mark.usefixtures("_short")
+def test_the_report_finds_a_border_of_one_value_and_the_files_that_name_none(tmp_path):
+    folder = write(tmp_path / "scenes", 0, 4, **tag("0"))
+    array = scene(7)
+    array[border()] = 0
+    (folder / "scene9_0.tif").write_bytes(tiff(array))
+    (folder / "scene9_1.tif").write_bytes(tiff(scene(8)))
+    data = report(folder, cache=tmp_path / "c", progress=False).data
+    share = (array == 0).all(axis=2).mean()
+    assert f"scene9_0.tif: {share:.0%} of its pixels are 0 in all bands" in str(data["findings"])
+    assert "4 of 6 files name a value" in str(data["findings"])
+    assert "2 do not, first scene9_0.tif" in str(data["findings"])
+    assert data["suggestion"]["command"].endswith("--nodata=0")
+    data = report(folder, nodata=0, cache=tmp_path / "c", progress=False).data
+    assert "not known" not in str(data["findings"])
 
 
 @pytest.mark.usefixtures("_short")

@@ -50,6 +50,21 @@ def test_pictures_smaller_than_the_window_have_scores_without_ssim(size, picture
     json.loads(json_file.read_text(), parse_constant=pytest.fail)
 
 
+@pytest.mark.parametrize("protocol", ["masked", "pasted"])
+def test_a_model_below_a_fill_that_knows_no_answer_is_said_to_be(protocol, capsys):
+    def row(psnr: float) -> dict:
+        return {protocol: {"psnr": psnr, "n": 1, "mask_ratio": 0.75, "seed": 0}}
+
+    fills = {"visible_mean": row(15), "diffusion": row(21.7), "patch_mean": row(30)}
+    print_scores({"model": row(20.0), **fills})
+    assert f"below diffusion by 1.7 dB {protocol}: it has learned less than smoothing knows" in capsys.readouterr().out
+    print_scores({"model": row(14.0), "visible_mean": row(15)})
+    assert "below visible_mean by 1.0 dB" in capsys.readouterr().out
+    for table in ({"model": row(22.0), **fills}, {"model": row(22.0), "patch_mean": row(30)}, {"model": row(1.0)}):
+        print_scores(table)
+        assert "below" not in capsys.readouterr().out
+
+
 def test_what_100_decibels_stand_for_is_said_where_they_show(small_model, pictures, tmp_path, capsys):
     assert [decibels(value) for value in (99.994, 100.0)] == ["99.99 dB", "100.00 dB (no error)"]
     r = reconstruct(small_model, pictures[0], 0.0)  # nothing hidden, nothing wrong

@@ -29,6 +29,7 @@ def two_curves(monkeypatch):
         Curve("a normalised run", (100, 10_000), (0.9, 0.3), kind_of({"normalize_targets": True}, 0.75)),
     ]
     monkeypatch.setattr(module, "recorded_curves", lambda: curves)
+    return curves
 
 
 def test_the_loss_there_lies_between_two_points_along_the_logarithm(two_curves):
@@ -77,7 +78,12 @@ def test_recorded_curves_are_those_of_the_records():
     assert all(map(math.isfinite, public.loss))
 
 
+def test_other_data_is_not_compared(two_curves):
+    assert standing(0.8, 1_000, RAW, 0.75, "scenes") == ""
+
+
 def test_the_end_of_a_training_says_where_it_stands(two_curves, tmp_path, capsys):
+    two_curves[:] = [curve._replace(data="samples") for curve in two_curves]
     shape = ["--set=patch_size=16", "--set=width=32", "--set=heads=2", "--set=depth=1", "--set=decoder_width=16"]
     recipe = ["train", "--data=samples", *shape, "--epochs=3", "--batch-size=10", "--no-final-evaluation"]
     assert main([*recipe, "--model=mae_tiny_patch4_64_plain", f"--out={tmp_path / 'a'}"]) == 0

@@ -132,6 +132,16 @@ def given_range(args: argparse.Namespace) -> Any:
         raise UsageError(f"--range: {error}") from error
 
 
+def say_other_range(given: Any, own: Any) -> None:
+    """A line where --range is not that of the model; None for one that is not given, or not known: that of 8 bits."""
+    from ..datasets.bands import EIGHT_BIT
+    from ..training.interrupts import say
+
+    own = own or EIGHT_BIT
+    if given and given[:2] != own[:2]:
+        say(f"--range {given[0]:g} {given[1]:g} is not the range of the model ({own[0]:g} to {own[1]:g})")
+
+
 def add_bands(parser: argparse.ArgumentParser) -> None:
     """The option that says which bands pictures show."""
     text = (
@@ -140,10 +150,12 @@ def add_bands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bands", type=positive, nargs="+", default=[], metavar="BAND", help=text)
 
 
-def given_bands(args: argparse.Namespace, config: MAEConfig) -> tuple[int, ...]:
-    """What --bands says, () where it is left out; UsageError for bands that the model does not have."""
+def given_bands(args: argparse.Namespace, config: MAEConfig, run: dict[str, Any] | None = None) -> tuple[int, ...]:
+    """What --bands says, else those of a run, else (); UsageError for bands that the model does not have."""
     from ..drawing import bands_shown
 
+    if not args.bands and run:
+        return tuple(run.get("bands", ()))
     try:
         return bands_shown(config.channels, args.bands) if args.bands else ()
     except ValueError as error:
@@ -187,12 +199,17 @@ def data_name(args: argparse.Namespace) -> str:
 
 
 def pictures_of(run: Path) -> dict[str, Any]:
-    """What a run says of its pictures: `data`, `range`, and `pictures` by split; {} where there is none."""
+    """What a run says of its pictures: `data`, `range`, `pictures` by split, and the `bands` it shows; {} where there is none."""
     try:
         found = json.loads((run / "config.json").read_text())
-        return {key: found[key] for key in ("data", "range", "pictures") if key in found}
+        return {key: found[key] for key in ("data", "range", "pictures", "bands") if key in found}
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def is_of_run(args: argparse.Namespace, run: dict[str, Any]) -> bool:
+    """Whether --data names the data of a run."""
+    return bool(run.get("data") == data_name(args))
 
 
 def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +221,45 @@ def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, An
     for name, value in options.items():
         setattr(args, name, tuple(value) if isinstance(value, list) else value)
     return options
+
+
+def load_as_run(args: argparse.Namespace, split: str, run: dict[str, Any], config: MAEConfig, values: Any) -> Any:
+    """The pictures, cut and split as those of the run were, where they can be; lines say where they cannot, or are others."""
+    from ..datasets import DatasetError
+    from ..datasets.fingerprint import changes
+    from ..training.interrupts import say
+
+    same = is_of_run(args, run)
+    options = apply_options(args, run) if same else {}
+    try:
+        packed = load_data(args, split, config, values)
+    except DatasetError as error:
+        if not options:
+            raise
+        for name in options:
+            setattr(args, name, None)
+        packed = load_data(args, split, config, values)
+        say(f"{', '.join(f'--{name}' for name in options)} of the run cannot be applied here: {error}")
+        return packed
+    before = run.get("pictures", {}).get(split)
+    if same and before and (found := changes({split: before}, {split: packed.made_of})):
+        say(f"not the pictures of the run: {'; '.join(found)}")
+        if split == "val" and (seen := _trained_on(args, run["pictures"].get("train", {}))):
+            say(f"{seen[0]:,} of these {seen[1]:,} pictures were trained on: their scores say nothing of new ones")
+    return packed
+
+
+def _trained_on(args: argparse.Namespace, train: dict[str, Any]) -> tuple[int, ...]:
+    """How many of the pictures that are held out now a run was trained on, and of how many; () where that cannot be told."""
+    from ..datasets.loading import cache_folder, find_source
+
+    place = args.cache or cache_folder()
+    before, now = (
+        set(find_source(args.data, split, place, group=group).members)
+        for split, group in (("train", train.get("group")), ("val", args.group))
+    )
+    known = len(before) == train.get("count")  # else these are other files
+    return (len(before & now), len(now)) if known and before & now else ()
 
 
 def say_range(packed: Any) -> None:
@@ -221,6 +277,15 @@ def say_range(packed: Any) -> None:
         by_picture = [int(one.sum()) for one in packed.missing]
         share, pictures = sum(by_picture) / packed.missing.size, sum(map(bool, by_picture))
         say(f"{packed.name}: {share:.2%} of the pixels are missing, in {pictures:,} of {len(packed):,} {packed.what}")
+
+
+def say_mixed(*made: Any) -> None:
+    """A line where some files name another nodata value than others, or none; of `made_of` of packed pictures."""
+    from ..datasets.missing import said_mixed
+    from ..training.interrupts import say
+
+    if mixed := said_mixed(*(one for one in made if one.get("count"))):
+        say(mixed)
 
 
 def how_shown(packed: Any, bands: tuple[int, ...]) -> str:
@@ -298,7 +363,8 @@ def picture_file(text: str) -> Path:
 
 
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """A table of PSNR and SSIM, a row for the model and for each fill."""
+    """A table of PSNR and SSIM, a row for the model and for each fill, and a line where a fill without any answer is better."""
+    from ..evaluation.baselines import ORACLES
     from ..evaluation.metrics import PERFECT_PSNR
 
     protocols = list(next(iter(scores.values())))
@@ -310,3 +376,10 @@ def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
     if any(m["psnr"] >= PERFECT_PSNR for by_protocol in scores.values() for m in by_protocol.values()):
         print(f"{PERFECT_PSNR:.0f} dB stand for no error at all")
+    blind = next((protocol for protocol in ("masked", "pasted") if protocol in protocols), None)  # no truth is given
+    fills = [name for name in scores if name not in ORACLES | {"model"}]
+    if blind and fills and "model" in scores:
+        best = max(fills, key=lambda name: scores[name][blind]["psnr"])
+        if (less := scores[best][blind]["psnr"] - scores["model"][blind]["psnr"]) > 0:
+            knows = "the mean colour" if best == "visible_mean" else "smoothing"
+            print(f"below {best} by {less:.1f} dB {blind}: it has learned less than {knows} knows")

@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ..config import PRESETS
-from .common import UsageError, add_data, given_range, load_data, say_range
+from .common import UsageError, add_data, given_range, load_as_run, pictures_of, say_mixed, say_range
 
 HELP = "find, download if needed, and pack a data set; prints what is in it"
 EXAMPLES = """  maelib data                                 Tiny ImageNet, found (MAELIB_DATA) or downloaded
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=None,
         help="a preset, a shipped name, a file of weights or a run folder: the model that the pictures are for; "
-        "mae_tiny_patch4_64 if left out, or what --report suggests",
+        "mae_tiny_patch4_64, with the bands that there are, if left out, or what --report suggests",
     )
     parser.add_argument(
         "--report",
@@ -48,6 +49,7 @@ def page(text: str) -> Path:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..evaluation.reconstruction import nodata_of, values_of
     from ..loading import load
 
     args.data = args.source or args.data
@@ -56,16 +58,41 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.json:
         raise UsageError(f"--json {args.json} needs --report")
-    name = args.model or "mae_tiny_patch4_64"
-    config = PRESETS[name] if name in PRESETS else load(name).config
+    name, described, values = args.model or "mae_tiny_patch4_64", {}, None
+    if name in PRESETS:
+        config = PRESETS[name] if args.model else replace(PRESETS[name], channels=_bands(args))
+    else:
+        model, described = load(name), pictures_of(Path(name))
+        config, values = model.config, values_of(model)
+        args.nodata = nodata_of(model) if args.nodata is None else args.nodata
+    made = []
     for split in ("train", "val"):
-        packed = load_data(args, split, config)
+        packed = load_as_run(args, split, described, config, values)
         classes = f", {len(packed.classes)} classes" if packed.classes else ""
         bands = "" if config.channels == 3 else f", {config.channels} {'band' if config.channels == 1 else 'bands'}"
         note = f"; {packed.note}" if packed.note else ""
         what = f"tiles of {packed.made_of['count']:,} pictures, each" if args.tiles else "pictures"
         print(f"{packed.name}: {len(packed):,} {what} of {packed.hw[0]} x {packed.hw[1]} pixels{bands}{classes}{note}")
         say_range(packed)
+        made.append(packed.made_of)
+    say_mixed(*made)
+
+
+def _bands(args: argparse.Namespace) -> int:
+    """The bands of the first picture as a model takes them without more being said: gray as colour."""
+    from ..datasets import DatasetError, ImageError
+    from ..datasets.loading import cache_folder, find_source
+    from ..datasets.tiles import Windows
+
+    if args.data in ("tiny-imagenet", "samples"):
+        return 3
+    source = find_source(args.data, "all", args.cache or cache_folder())
+    try:
+        with Windows(source.file(0), source.where(0)) as picture:
+            bands = picture.read(0, 0, 1, 1).shape[2] - picture.alpha
+    except (DatasetError, ImageError, OSError):  # packing says what is wrong with it
+        return 3
+    return 3 if bands == 1 else bands
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -3,24 +3,24 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
-from ..config import MAEConfig
 from .common import (
     UsageError,
     add_bands,
     add_data,
-    apply_options,
-    data_name,
     device,
     given_bands,
+    given_range,
     how_shown,
-    load_data,
+    is_of_run,
+    load_as_run,
     picture_file,
     pictures_of,
     positive,
     print_scores,
     ratio,
+    say_mixed,
+    say_other_range,
     say_range,
     seed,
 )
@@ -105,11 +105,15 @@ def run(args: argparse.Namespace) -> None:
     model = load(args.model, init_distributed(args.device)[1])
     c = model.config
     args.nodata = nodata_of(model) if args.nodata is None else args.nodata
-    bands = given_bands(args, c)
-    packed = _load(args, pictures_of(folder), c, values_of(model) or EIGHT_BIT)
+    described = pictures_of(folder)
+    bands = given_bands(args, c, described)
+    say_other_range(given_range(args), values_of(model))
+    packed = load_as_run(args, args.split, described, c, values_of(model) or EIGHT_BIT)
     if args.range:
         model.value_range = packed.values
     say_range(packed)
+    of_train = described.get("pictures", {}).get("train", {}) if is_of_run(args, described) else {}
+    say_mixed(packed.made_of, of_train if args.split == "val" else {})
     if packed.note:
         print(f"{packed.note}; --split all scores every one")
     common = {"mask_ratio": args.mask_ratio, "seed": args.seed, "n": args.n, "batch_size": args.batch_size}
@@ -126,27 +130,3 @@ def run(args: argparse.Namespace) -> None:
         record |= {"metrics": metrics, "baselines": baselines}
         write_atomically(args.json, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
         print(f"written: {args.json}")
-
-
-def _load(args: argparse.Namespace, run: dict[str, Any], config: MAEConfig, values: Any) -> Any:
-    """The pictures, cut and split as those of the run were, where they can be; lines say where they cannot, or are others."""
-    from ..datasets import DatasetError
-    from ..datasets.fingerprint import changes
-    from ..training.interrupts import say
-
-    same = run.get("data") == data_name(args)
-    options = apply_options(args, run) if same else {}
-    try:
-        packed = load_data(args, args.split, config, values)
-    except DatasetError as error:
-        if not options:
-            raise
-        for name in options:
-            setattr(args, name, None)
-        packed = load_data(args, args.split, config, values)
-        say(f"{', '.join(f'--{name}' for name in options)} of the run cannot be applied here: {error}")
-        return packed
-    before = run.get("pictures", {}).get(args.split)
-    if same and before and (found := changes({args.split: before}, {args.split: packed.made_of})):
-        say(f"not the pictures of the run: {'; '.join(found)}")
-    return packed

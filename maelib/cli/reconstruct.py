@@ -4,7 +4,18 @@ import argparse
 from pathlib import Path
 
 from ..strategies import STRATEGIES
-from .common import add_bands, add_nodata, add_range, given_bands, given_range, picture_file, ratio, seed
+from .common import (
+    add_bands,
+    add_nodata,
+    add_range,
+    given_bands,
+    given_range,
+    picture_file,
+    pictures_of,
+    ratio,
+    say_other_range,
+    seed,
+)
 
 HELP = "hide patches of a picture, predict them, write a four-panel picture"
 EXAMPLES = """  maelib reconstruct photo.jpg                              three quarters hidden, into reconstruction.png
@@ -41,12 +52,14 @@ def run(args: argparse.Namespace) -> None:
     from ..drawing import save_picture
     from ..evaluation import reconstruct, reconstruct_tiles
     from ..evaluation.metrics import decibels
+    from ..evaluation.reconstruction import values_of
     from ..loading import load
 
     named = not Path(args.picture).exists() and args.picture in samples()
     picture = sample_path(args.picture) if named else args.picture
     values, model = given_range(args), load(args.model)
-    bands = given_bands(args, model.config)
+    bands = given_bands(args, model.config, pictures_of(Path(args.model)))
+    say_other_range(values, values_of(model))
     make = reconstruct_tiles if args.tiles else reconstruct
     result = make(model, picture, args.mask_ratio, args.seed, args.strategy, values, bands=bands, nodata=args.nodata)
     (height, width), hw = Windows.size(Path(picture)), model.config.hw
@@ -58,5 +71,8 @@ def run(args: argparse.Namespace) -> None:
         similarity = f", SSIM {measured['ssim']:.4f}" if "ssim" in measured else ""
         print(f"{name}: PSNR {decibels(measured['psnr'])}{similarity} ({measured['mask_ratio']:.0%} hidden)")
     if result.missing is not None:
-        print(f"not known: {result.missing.mean():.0%} of the patches, hatched and not scored")
+        more = ""
+        if (hidden := f"{result.mask.mean():.0%}") != (asked := f"{args.mask_ratio:.0%}"):
+            more = f"; {hidden} are hidden ({asked} asked; patches that nobody knows are hidden, too)"
+        print(f"not known: {result.missing.mean():.0%} of the patches, hatched and not scored{more}")
     print(f"picture: {args.out}{f' ({result.look.words})' if result.look else ''}")

@@ -28,6 +28,7 @@ from .common import (
     load_data,
     pictures_of,
     print_scores,
+    say_mixed,
     say_range,
 )
 
@@ -71,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default=None, help=f"one of {', '.join(PRESETS)}; the preset's, else mae_tiny_patch4_64, if left out"
     )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
-                       help="change a field of the model, such as decoder_depth=4; may be repeated")  # fmt: skip
+                       help="change a field of the model, such as decoder_depth=4; may be repeated. "
+                       f"Fields: {', '.join(field.name for field in fields(MAEConfig))}")  # fmt: skip
     parser.add_argument(
         "--init",
         default=None,
@@ -174,6 +176,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     if args.resume == "auto" and not args.init:
         earlier = pictures_of(args.out)
         apply_options(args, earlier)
+        bands = given_bands(args, shape, earlier)
         values = Values(*earlier["range"][:3]) if "range" in earlier else None
     for turn in (True, False):  # the main process packs the data, the others open it
         with world.together():
@@ -182,6 +185,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
                 val = load_data(args, "val", shape, train.values)
     if world.is_main:
         say_range(train)
+        say_mixed(train.made_of, val.made_of)
         if val.note:
             say(val.note)
         if shown := how_shown(val, bands):
@@ -195,6 +199,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT or args.nodata is not None:
         about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]
+    about |= {"bands": bands} if bands else {}
     if initial:
         about["name"] = about["init"] = Path(args.init).stem
     model = initial or MaskedAutoencoder(shape)
@@ -221,7 +226,7 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
         raise Stopped(f"{stopped}; the same command with --resume auto goes on") from None
     if world.is_main:
         say(f"weights: {path}")
-        if not initial and (where := _standing(args.out, shape, recipe)):
+        if not initial and (where := _standing(args.out, shape, recipe, about["data"])):
             say(where)
         if not args.no_final_evaluation:
             _finish(trainer.model, val, args.out, recipe, bands)
@@ -234,12 +239,12 @@ def _named(preset: str, shape: MAEConfig) -> str:
     return preset + (f" with {', '.join(changed)}" if changed else "")
 
 
-def _standing(out: Path, shape: MAEConfig, recipe: TrainConfig) -> str:
+def _standing(out: Path, shape: MAEConfig, recipe: TrainConfig, data: str) -> str:
     """The last loss of a run that began from scratch beside recorded ones; empty where there is nothing to compare with."""
     from ..evaluation.standing import standing
 
     last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
-    return standing(last["loss"], last["step"] * recipe.batch_size, shape, recipe.mask_ratio)
+    return standing(last["loss"], last["step"] * recipe.batch_size, shape, recipe.mask_ratio, data)
 
 
 def _finish(model: MaskedAutoencoder, val: Any, out: Path, recipe: TrainConfig, bands: tuple[int, ...]) -> None:

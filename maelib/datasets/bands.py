@@ -85,6 +85,10 @@ def count_outside(images: np.ndarray, values: Values, missing: np.ndarray | None
     return found
 
 
+class OtherBands(ImageError):
+    """A picture of another number of bands than the model takes: whole, but for another model."""
+
+
 def read_bands(
     source: Any, channels: int = 3, name: str = "", max_pixels: int = MAX_PIXELS, nodata: Nodata | None = None
 ) -> np.ndarray:
@@ -149,7 +153,7 @@ def known_bands(
 
     Those (H, W) bool are None where all are known. A stated nodata value wins over the file's tag.
     """
-    nodata = _tagged(tag, name) if nodata is None else stated_nodata(nodata)
+    nodata = tagged(tag, name) if nodata is None else stated_nodata(nodata)
     if alpha and array.shape[2] != channels:
         return array[:, :, :-1], find_missing(array[:, :, :-1], nodata, array[:, :, -1])
     return array, find_missing(array, nodata)
@@ -255,7 +259,7 @@ def _of_tiff(content: io.BytesIO, name: str, max_pixels: int) -> tuple[np.ndarra
         raise ImageError(f"{name} is damaged or truncated ({error}): get it again or choose another file") from error
 
 
-def _tagged(text: Any, name: str) -> Nodata | None:
+def tagged(text: Any, name: str) -> Nodata | None:
     """The value of a GDAL_NODATA tag, None without one; ImageError where it is no number."""
     try:
         return stated_nodata(None if text is None else str(text).strip("\0 "))
@@ -341,5 +345,5 @@ def _adapted(array: np.ndarray, channels: int, name: str) -> np.ndarray:
     if bands == 1 and channels == 3:
         return array.repeat(3, axis=2)
     if bands != channels:
-        raise ImageError(f"{name} has {bands} bands, the model takes {channels}: train one with --set channels={bands}")
+        raise OtherBands(f"{name} has {bands} bands, the model takes {channels}: train one with --set channels={bands}")
     return array

@@ -12,7 +12,8 @@ from .download import download_tiny_imagenet
 from .images import samples
 from .missing import Nodata, stated_nodata
 from .packed import PackedImages, open_or_pack
-from .sources import DatasetError, Source, Tree, any_folder, tiny_imagenet
+from .sources import DatasetError, Source, Tree, Unreadable, any_folder, tiny_imagenet
+from .survey import survey
 from .tiles import cut
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -99,7 +100,10 @@ def load_dataset(
     folder = Path(cache).expanduser() if cache else cache_folder()
     found = find_source(source, split, folder, download, progress, group)
     if tile is not None:
-        found = cut(found, tile, overlap, progress)
+        try:
+            found = cut(found, tile, overlap, progress)
+        except Unreadable as error:  # by their headers: others may be damaged further on
+            raise Unreadable(found, survey(found, progress)[1] | error.reasons) from error
     packed = open_or_pack(found, hw, folder, progress, channels, stated_nodata(nodata))
     values = packed.values
     if value_range is not None:

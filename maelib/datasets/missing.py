@@ -5,6 +5,7 @@ known makes the pixel so. The values under the mask mean nothing.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,47 @@ def stated_nodata(value: Any) -> Nodata | None:
     except (TypeError, ValueError):
         raise ValueError(f"nodata must be a number or nan, got {value!r}") from None
     return number if number is None or math.isfinite(number) else str(number)
+
+
+def spelled(nodata: Nodata) -> str:
+    """A nodata value as --nodata takes it, as short as it can be."""
+    short = f"{float(nodata):g}"
+    return short if isinstance(nodata, str) or float(short) == nodata else repr(nodata)
+
+
+def count_named(files: Iterable[tuple[str, Nodata | None]]) -> dict[str, list[Any]]:
+    """By the nodata value that files name, or "none": how many do, and the first of them; {} where none names any."""
+    found: dict[str, list[Any]] = {}
+    for name, value in files:
+        found.setdefault("none" if value is None else spelled(value), [0, name])[0] += 1
+    return found if found.keys() - {"none"} else {}
+
+
+def said_mixed(*made: Mapping[str, Any]) -> str:
+    """The sentence on files of which some name another nodata value than others, or none; "" where all agree.
+
+    `made` are the `made_of` of packed pictures, whose files are taken together.
+    """
+    counts: dict[str, list[Any]] = {}
+    for one in made:
+        if one.get("nodata") is not None:
+            return ""
+        named = one.get("named") or {"none": [one["count"], one["blocks"][0][0]]}
+        for value, (count, first) in named.items():
+            counts.setdefault(value, [0, first])[0] += count
+    silent, first = counts.pop("none", (0, ""))
+    of = silent + sum(count for count, _ in counts.values())
+    if len(counts) > 1:
+        each = ", ".join(f"{value} ({count:,} of {of:,}, first {name})" for value, (count, name) in counts.items())
+        rest = f", {silent:,} name none, first {first}" if silent else ""
+        return (
+            f'files name different values that mean "not known": {each}{rest}: is that so? --nodata states one for all'
+        )
+    for value, (count, _) in counts.items() if silent else ():
+        names, do = "name" if count > 1 else "names", "do" if silent > 1 else "does"
+        said = f'{count:,} of {of:,} files {names} a value that means "not known" ({value}), {silent:,} {do} not'
+        return f"{said}, first {first}: state it for all with --nodata={value}"
+    return ""
 
 
 def masked(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:

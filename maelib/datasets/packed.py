@@ -21,14 +21,15 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from .bands import EIGHT_BIT, Values, derive, read_bands, resize_bands
+from .bands import EIGHT_BIT, OtherBands, Values, derive, read_bands, resize_bands
 from .fingerprint import fingerprint
 from .images import ImageError
-from .missing import Nodata, fill_missing, masked, missing_of
-from .sources import DatasetError, Source
-from .tiles import read_tiles
+from .missing import Nodata, count_named, fill_missing, masked, missing_of
+from .sources import DatasetError, Source, Unreadable
+from .tiles import named_nodata, read_tiles
 
 VERSION = 4  # of the files below and of the pixels in them: another number is another cache
+ENOUGH = 100  # pictures that cannot be read: no more are looked for
 CHUNK = 1 << 24  # bytes that are checked at a time
 
 
@@ -45,8 +46,8 @@ class PackedImages:
     `classes`: names; `values`: which values become 0 and 1. `note` says how many were held out, where the data does not say
     itself which pictures are for validation. `missing` (n, H, W) bool marks pixels that nobody knows, None where all are
     known; NaN in an array in memory is found. `where` gives a picture's name by its number. `made_of` says from what it was
-    made, for a run to compare when it goes on: the options, and a fingerprint of the files (see
-    `maelib.datasets.fingerprint`).
+    made, for a run to compare when it goes on: the options, a fingerprint of the files (see
+    `maelib.datasets.fingerprint`), and which nodata values the files name (`named`), if any does.
     """
 
     name: str
@@ -96,6 +97,14 @@ class PackedImages:
     def picture(self, index: int) -> np.ndarray:
         """One picture (H, W, C), a masked array where it has missing pixels."""
         return masked(self.images[index], None if self.missing is None else self.missing[index])
+
+    def label(self, index: int) -> str:
+        """A picture's name to stand before a number in a drawing: short, in lines of its own where it has one."""
+        if self.where is _numbered:
+            return f"{self.where(index)}: "
+        name, _, tile = self.where(index).removesuffix(")").partition(" (tile at ")
+        name = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].rsplit(".", 1)[0]
+        return "\n".join([name, *tile.split(", "), ""]) if tile else f"{name}\n"
 
     def holes(self, which: Any) -> Tensor | None:
         """The missing pixels of some pictures, (b, 1, H, W) bool; None where all pictures are known."""
@@ -213,7 +222,8 @@ def _pack(
     """Decode every picture into `images.npy`, on all cores: PIL decodes without holding Python's lock. Where any has missing
     pixels, `missing.npy` says which."""
     n = len(source.members)
-    first = decode_one(source, 0, size, channels, nodata)  # all others must have its dtype
+    reasons: dict[str, str] = {}
+    begin, first = _first(source, size, channels, nodata, reasons)  # all others must have its dtype
     some = min(32, 1 + n // 100)  # pictures in a piece of work: a few large ones spread over the cores too
     pieces = source.pieces or [range(begin, min(begin + some, n)) for begin in range(0, n, some)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -224,9 +234,15 @@ def _pack(
     with images, holes, bar, ThreadPoolExecutor(cores) as pool:
 
         def pack(indices: range) -> None:
-            for index, array in zip(indices, _decoded(source, indices, size, channels, nodata, first), strict=True):
+            found = _decoded(source, indices, size, channels, nodata)
+            for index, array in zip(indices, found, strict=False):  # of a damaged scene there are no more tiles
+                if isinstance(array, DatasetError):
+                    reasons[source.members[index]] = str(array)
+                    if len(reasons) > ENOUGH:
+                        raise Unreadable(source, reasons)
+                    continue
                 if array.dtype != first.dtype:
-                    both = f"{source.where(index)} has {array.dtype} values, {source.where(0)} has {first.dtype}"
+                    both = f"{source.where(index)} has {array.dtype} values, {source.where(begin)} has {first.dtype}"
                     raise DatasetError(f"{both}: give a folder of one kind")
                 pixels, missing = np.ascontiguousarray(np.ma.getdata(array)), missing_of(array)
                 with lock:
@@ -237,8 +253,11 @@ def _pack(
 
         try:
             list(pool.map(pack, pieces))
+            if reasons:
+                raise Unreadable(source, reasons)
             files = [i for i, name in enumerate(source.members) if i == 0 or name != source.members[i - 1]]
             crcs = list(pool.map(source.crc, files))
+            tags = list(pool.map(lambda i: named_nodata(source, i), files)) if nodata is None else []
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -246,7 +265,15 @@ def _pack(
         np.save(folder / "labels.npy", source.labels)
     missing = np.load(holes.path, mmap_mode="r") if holes.file else None
     values = derive(np.load(images.path, mmap_mode="r"), missing)
-    asked = {"size": size, "group": source.group, "tiles": source.tile, "overlap": source.overlap, "nodata": nodata}
+    asked: dict[str, Any] = {
+        "size": size,
+        "group": source.group,
+        "tiles": source.tile,
+        "overlap": source.overlap,
+        "nodata": nodata,
+    }
+    named = count_named(zip((source.members[i] for i in files), tags, strict=False))
+    asked |= {"named": named} if named else {}
     about = {
         "name": source.name,
         "classes": source.classes,
@@ -273,23 +300,38 @@ def decode_one(
         raise DatasetError(str(error)) from error
 
 
+def _first(
+    source: Source, size: tuple[int, int], channels: int, nodata: Nodata | None, reasons: dict[str, str]
+) -> tuple[int, np.ndarray]:
+    """The first picture or tile that can be read, and its number; DatasetError where there is none.
+
+    `reasons` gets what is wrong with those before it, by name.
+    """
+    for index, name in enumerate(source.members):
+        if name not in reasons and len(reasons) <= ENOUGH:
+            try:
+                return index, decode_one(source, index, size, channels, nodata)
+            except DatasetError as error:
+                if isinstance(error.__cause__, OtherBands):
+                    raise
+                reasons[name] = str(error)
+    raise Unreadable(source, reasons)
+
+
 def _decoded(
-    source: Source,
-    indices: Sequence[int],
-    size: tuple[int, int],
-    channels: int,
-    nodata: Nodata | None,
-    first: np.ndarray,
-) -> Iterator[np.ndarray]:
-    """Pictures of a piece of work, of which the first of all is known."""
-    if not source.tile:
-        yield from (decode_one(source, index, size, channels, nodata) if index else first for index in indices)
-        return
-    try:
-        for tile in read_tiles(source, indices, channels, nodata):
-            yield resize_bands(tile, size)
-    except (ImageError, OSError) as error:
-        raise DatasetError(str(error)) from error
+    source: Source, indices: Sequence[int], size: tuple[int, int], channels: int, nodata: Nodata | None
+) -> Iterator[np.ndarray | DatasetError]:
+    """Pictures of a piece of work, the error in place of one that cannot be read; it ends a piece of tiles."""
+    tiles = read_tiles(source, indices, channels, nodata) if source.tile else None
+    for index in indices:
+        try:
+            yield resize_bands(next(tiles), size) if tiles else decode_one(source, index, size, channels, nodata)
+        except (ImageError, OSError, DatasetError) as error:
+            if isinstance(error, OtherBands) or isinstance(error.__cause__, OtherBands):
+                raise DatasetError(str(error)) from error
+            yield DatasetError(str(error))
+            if tiles:
+                return
 
 
 def _seal(folder: Path) -> str:

@@ -108,6 +108,26 @@ class Source:
         return digest.hexdigest()[:16]
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+class Unreadable(DatasetError):
+    """Pictures that cannot be read, all of which the message names; `reasons` by name."""
+
+    def __init__(self, source: Source, reasons: dict[str, str]):
+        self.reasons = reasons
+        names = [name for name in dict.fromkeys(source.members) if name in reasons]
+        said = reasons[names[0]]
+        if len(names) > 1:
+            count = f"{len(names):,} of {len(set(source.members)):,} pictures cannot be read"
+            remedy = f"Move them away; maelib data {source.origin} --report says what is wrong with each"
+            said = f"{count}: {listed(names)}. The first: {said}. {remedy}"
+        super().__init__(said)
+
+
 class Tree:
     """A zip or a folder as the list of its files: relative names with forward slashes.
 
@@ -235,7 +255,9 @@ def any_folder(tree: Tree, split: str, group: str | None = None) -> Source:
                 remedy = "add others, or put some into a folder train/ and others into val/"
                 raise DatasetError(f"{tree.origin} holds no pictures for {title}/val, as {one}: {remedy}")
             share = f"{100 * len(of_val) / len(names):.0f} % held out: {len(of_val)} of {len(names)} pictures"
-            of_groups = f", {len(held_out)} of {len(groups)} groups of '{group}'" if group else ""
+            of_groups = (
+                f", {len(held_out)} of {len(groups)} groups of '{group}' ({listed(sorted(held_out))})" if group else ""
+            )
             note = f"{share}{of_groups}, as {tree.origin} has no train/ and val/"
     folders = {name: PurePosixPath(name).parts[has_splits:-1] for name in names}
     classes = sorted({parts[0] for parts in folders.values() if parts})

@@ -9,22 +9,26 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .bands import KEPT, known_bands
+from .bands import KEPT, known_bands, tagged
 from .images import ImageError
 from .missing import Nodata
 from .sources import DatasetError, Source
 from .tiles import Windows
 
+SCENES = (".tif", ".tiff", ".npy", ".npz")
 SIDE = 9  # pixels of a small copy
 ROWS = 256  # of a large picture that is read by windows, evenly taken
 PIXELS = 1 << 22  # whose values are kept, of all pictures together
+FRAME = 0.03  # share of a picture, and of its border: a value with more may stand for "not known"
 QUANTILES = (0, 0.001, 0.01, 0.5, 0.99, 0.999, 1)
 
 
 @dataclass(frozen=True)
 class Look:
     """What is known of one picture: `missing` is a share, `values` (k, bands) are those of known pixels evenly taken, `small`
-    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal."""
+    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal. `named` is the
+    nodata value that its file names; `frame`, of a TIFF or array without any missing pixel, a value that all bands have
+    along its border, and the share of its pixels that have it, where this is large."""
 
     name: str
     hw: tuple[int, int]
@@ -34,6 +38,8 @@ class Look:
     constant: bool
     values: np.ndarray
     small: np.ndarray
+    named: Nodata | None = None
+    frame: tuple[float, float] | None = None
 
     @property
     def kind(self) -> tuple[int, str]:
@@ -94,10 +100,26 @@ def _look(source: Source, index: int, some: int, nodata: Nodata | None) -> Look:
             small = _small(
                 np.where(missing[..., None], array.dtype.type(0), array).mean(axis=2, dtype=np.float32), ~missing
             )
+            named = None if nodata is not None else tagged(picture.tag, picture.name)
+            frame = _frame(array) if found is None and source.members[index].lower().endswith(SCENES) else None
             constant = known.size > 0 and bool((known == known[0]).all())
             values = known[:: max(1, len(known) // some)][:some].astype(np.float32)
     name, dtype = source.members[index], array.dtype.newbyteorder("=").name
-    return Look(name, (height, width), array.shape[2], dtype, float(missing.mean()), constant, values, small)
+    return Look(
+        name, (height, width), array.shape[2], dtype, float(missing.mean()), constant, values, small, named, frame
+    )
+
+
+def _frame(array: np.ndarray) -> tuple[float, float] | None:
+    """The commonest value of the border of (H, W, C) that all bands share, and its share of the pixels; None below `FRAME`."""
+    border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
+    same = border[(border == border[:, :1]).all(axis=1), 0]
+    if not len(same):
+        return None
+    found, counts = np.unique(same, return_counts=True)
+    value = found[counts.argmax()]
+    share = float((array == value).all(axis=2).mean())
+    return (float(value), share) if FRAME < share < 1 and counts.max() > FRAME * len(border) else None
 
 
 def _small(gray: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, taken
+from .bands import GDAL_NODATA, ORIENTATION, TIFF, UPRIGHT, has_alpha, of_file, plain_pages, tagged, taken
 from .images import MAX_PIXELS, ImageError, decode
 from .missing import Nodata
-from .sources import DatasetError, Source
+from .sources import DatasetError, Source, Unreadable
 
 PIECE = 1 << 28  # bytes of a TIFF's strip or tile; in larger ones a window saves nothing
 LARGE = 1 << 24  # bytes of a window; of larger ones there is one at a time
@@ -194,6 +194,14 @@ class Windows:
         return self._whole
 
 
+def named_nodata(source: Source, index: int) -> Nodata | None:
+    """The nodata value that a file itself names, from its header; only TIFF does."""
+    if not source.members[index].lower().endswith((".tif", ".tiff")):
+        return None
+    with Windows(source.file(index), source.where(index)) as picture:
+        return tagged(picture.tag, picture.name)
+
+
 def starts(length: int, tile: int, overlap: int = 0) -> list[int]:
     """Where tiles begin that cover a length, each `overlap` into the one before; the last is shifted inward to end with it."""
     return [*range(0, length - tile, tile - overlap), length - tile]
@@ -202,20 +210,24 @@ def starts(length: int, tile: int, overlap: int = 0) -> list[int]:
 def cut(source: Source, tile: tuple[int, int], overlap: int = 0, progress: bool = True) -> Source:
     """Every picture as tiles of (height, width), by rows; DatasetError where one is damaged or smaller than a tile."""
 
-    def look(index: int) -> tuple[int, int, bool]:
+    def look(index: int) -> tuple[int, int, bool] | None:
         try:
             with Windows(source.file(index), source.where(index)) as picture:
                 return *picture.hw, picture.by_windows
         except (ImageError, OSError) as error:
-            raise DatasetError(str(error)) from error
+            reasons[source.members[index]] = str(error)
+            return None
 
-    n = len(source.members)
+    n, reasons = len(source.members), {}  # type: int, dict[str, str]
     with ThreadPoolExecutor() as pool:
-        found = list(
+        sizes = list(
             tqdm(
                 pool.map(look, range(n)), "sizes", n, unit=" pictures", disable=None if progress else True, leave=False
             )
         )
+    if reasons:
+        raise Unreadable(source, reasons)
+    found = [one for one in sizes if one is not None]
     if small := [i for i, (height, width, _) in enumerate(found) if height < tile[0] or width < tile[1]]:
         height, width, _ = found[small[0]]
         raise DatasetError(

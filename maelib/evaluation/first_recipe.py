@@ -14,7 +14,7 @@ import torch
 
 from ..config import PRESETS, MAEConfig
 from ..datasets import PackedImages
-from ..datasets.missing import Nodata
+from ..datasets.missing import Nodata, spelled
 from ..hardware import describe_hardware
 from ..model import MaskedAutoencoder
 from ..training import TrainConfig, Trainer
@@ -99,6 +99,5 @@ def options(group: str | None, tiles: Any, overlap: int, value_range: Any, nodat
     words += ["--overlap", str(overlap)] if overlap else []
     words += ["--range", *map("{:g}".format, value_range)] if value_range else []
     if nodata is not None:
-        short = f"{float(nodata):g}"
-        words.append(f"--nodata={short if isinstance(nodata, str) or float(short) == nodata else repr(nodata)}")
+        words.append(f"--nodata={spelled(nodata)}")
     return f" {shlex.join(words)}" if words else ""

@@ -261,12 +261,13 @@ def picture_for(
     Where pixels are not known it is a masked array, and under the mask lies the model's `pixel_mean`. `whole` keeps its own
     size, but for what is left when it is divided into patches, of which half is cut off on either side.
     """
+    unit = False
     if values is None and "float" in str(getattr(image, "dtype", "")):  # in memory, in [0, 1]
         known = nodata is None and not np.ma.isMaskedArray(image) and not (image != image).any()
         if config.channels in (1, 3) and known:
             image = read_image(image)
         else:
-            values = Values(0, 1)
+            values, unit = Values(0, 1), True
     values = values or EIGHT_BIT
     array = read_bands(image, config.channels, nodata=nodata)
     name = str(image) if isinstance(image, (str, Path)) else "the picture"
@@ -274,7 +275,7 @@ def picture_for(
     missing = missing_of(array)
     if missing is not None and missing.all():
         raise ImageError(f"{name} has no pixel that is known: check the nodata value, or choose another")
-    if values == (0, 1, None) and not 0 <= array.min() <= array.max() <= 1:
+    if unit and not 0 <= array.min() <= array.max() <= 1:
         raise ImageError(f"{name} has values from {array.min():.4g} to {array.max():.4g}: they must lie in [0, 1]")
     p = config.patch_size
     own = array.shape[0] // p * p, array.shape[1] // p * p
@@ -336,7 +337,7 @@ def example_sheet(
         f"the worst of {(~np.isnan(psnr)).sum():,}",
     )
     groups = [
-        (title, [(f"no. {i}: {psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
+        (title, [(f"{packed.label(i)}{psnr[i]:.1f} dB", stages(i)) for i in found.tolist()])
         for title, found in zip(titles, chosen, strict=True)
     ]
     return labelled_sheets(groups)

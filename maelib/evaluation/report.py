@@ -16,7 +16,7 @@ from ..datasets import DatasetError, PackedImages, Values
 from ..datasets.bands import derive
 from ..datasets.duplicates import near_duplicates
 from ..datasets.loading import cache_folder, find_source
-from ..datasets.missing import Nodata, missing_of, said_too_few, stated_nodata
+from ..datasets.missing import Nodata, count_named, missing_of, said_mixed, said_too_few, stated_nodata
 from ..datasets.packed import decode_one
 from ..datasets.sources import GroupsShared, Source, group_keys
 from ..datasets.survey import QUANTILES, Look, fits, main_kind, quantiles, survey
@@ -87,6 +87,13 @@ def report(
         first, what = packed.where(short[0]), "tiles" if source.tile else "pictures"
         said = said_too_few(len(short), len(packed), first, math.prod(config.grid), RATIO, what)
         findings.append(f"{said}: training and scores leave such ones out")
+    named = count_named((look.name, look.named) for look in looks)
+    if mixed := said_mixed({"nodata": nodata, "named": named, "count": len(looks), "blocks": [[looks[0].name]]}):
+        findings.append(mixed)
+    findings += _framed(looks)
+    stated = nodata
+    if mixed and len(one := named.keys() - {"none"}) == 1:
+        stated = stated_nodata(*one)
     values = packed.values
     both = {name for name in every.members if name not in val} if val else set(every.members)
     found: dict[str, Any] = {
@@ -117,7 +124,7 @@ def report(
         )
     share = len(both) / len(every.members)
     found["suggestion"] = suggestion(data, config, packed, round(len(source.members) * share), device)
-    found["suggestion"]["command"] += options(group, tiles, overlap, value_range, nodata)
+    found["suggestion"]["command"] += options(group, tiles, overlap, value_range, stated)
     found["findings"] = findings + _findings(found)
     chosen = np.linspace(0, len(packed) - 1, min(SHOWN, len(packed))).astype(int)
     pixels = packed.unit(chosen, config.pixel_mean).permute(0, 2, 3, 1).numpy()
@@ -190,6 +197,17 @@ def _some(
     if values.low == values.high:
         values = Values(values.low, values.low + 1, values.dtype)
     return source, PackedImages(every.name, pixels, None, [], values, missing=missing, where=called.__getitem__)
+
+
+def _framed(looks: list[Look]) -> list[str]:
+    """A finding on pictures with a border of one value, which may stand for "not known"."""
+    framed = [(look.name, *look.frame) for look in looks if look.frame and look.named is None]
+    if not framed:
+        return []
+    name, value, share = framed[0]
+    others = f" (and {len(framed) - 1:,} more pictures have such a border)" if len(framed) > 1 else ""
+    said = f"{name}: {share:.0%} of its pixels are {value:g} in all bands, along its border, too{others}"
+    return [f'{said}; if that means "not known", give --nodata={value:g}']
 
 
 def _counts(items: Any) -> dict[str, int]:

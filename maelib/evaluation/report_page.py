@@ -5,6 +5,7 @@ import html
 import io
 from typing import Any
 
+from ..datasets.sources import listed
 from ..drawing import contact_sheet
 from .report import NAMED, Report
 
@@ -140,8 +141,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _names(names: list[str]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return f"{len(names):,}" + (f": {', '.join(names[:3])}{more}" if names else "")
+    return f"{len(names):,}" + (f": {listed(names, 3)}" if names else "")
 
 
 def _first(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ class Curve(NamedTuple):
     seen: tuple[float, ...]  # pictures, growing
     loss: tuple[float, ...]
     kind: tuple[Any, ...]  # see `kind_of`
+    data: str = "tiny-imagenet"  # what it was trained on
 
     def at(self, seen: float) -> float:
         """The loss after so many pictures, between two points along the logarithm of pictures; after the last, the last."""
@@ -47,12 +48,13 @@ def recorded_curves() -> list[Curve]:
     return found
 
 
-def standing(loss: float, images_seen: int, config: MAEConfig, mask_ratio: float) -> str:
-    """One line that sets a loss beside recorded runs of its kind; empty where there is none, or none so early."""
+def standing(loss: float, images_seen: int, config: MAEConfig, mask_ratio: float, data: str = "tiny-imagenet") -> str:
+    """One line that sets a loss beside recorded runs of its kind on the same data; empty where there is none, or none so early."""
     model = {name: getattr(config, name) for name in ("normalize_targets", "pixel_mean", "pixel_std")}
     others = []
     for curve in recorded_curves():
-        if curve.kind == kind_of(model, mask_ratio) and images_seen >= curve.seen[0]:
+        same = curve.data == data and curve.kind == kind_of(model, mask_ratio)
+        if same and images_seen >= curve.seen[0]:
             ended = f" at its end, after {curve.seen[-1]:,.0f}" if images_seen > curve.seen[-1] else " there"
             others.append(f"{curve.name} had {curve.at(images_seen):.4f}{ended}")
     return f"loss {loss:.4f} after {images_seen:,} pictures; {', '.join(others)}" if others else ""
