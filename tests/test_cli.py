@@ -155,7 +155,7 @@ def test_evaluate_draws_typical_and_worst_pictures(run_folder, tmp_path, capsys)
     sheet = tmp_path / "new" / "sheet.png"
     score = ["evaluate", str(run_folder), "--data", "samples", "--sheet"]
     assert main([*score, str(sheet)]) == 0
-    assert Image.open(sheet).size == (5 * 132 - 4 + 24, 1760)
+    assert Image.open(sheet).size == (5 * 132 - 4 + 24, 1760 + 3 * 18)  # labels of two lines
     assert str(sheet) in capsys.readouterr().out
     assert main([*score, str(tmp_path / "p.png"), "--protocols", "pasted"]) == 2
     assert "add masked to --protocols pasted" in capsys.readouterr().err

@@ -234,7 +234,7 @@ def _pack(
     with images, holes, bar, ThreadPoolExecutor(cores) as pool:
 
         def pack(indices: range) -> None:
-            found = _decoded(source, indices, size, channels, nodata)
+            found = _decoded(source, indices, size, channels, nodata, {begin: first})
             for index, array in zip(indices, found, strict=False):  # of a damaged scene there are no more tiles
                 if isinstance(array, DatasetError):
                     reasons[source.members[index]] = str(array)
@@ -319,13 +319,21 @@ def _first(
 
 
 def _decoded(
-    source: Source, indices: Sequence[int], size: tuple[int, int], channels: int, nodata: Nodata | None
+    source: Source,
+    indices: Sequence[int],
+    size: tuple[int, int],
+    channels: int,
+    nodata: Nodata | None,
+    known: dict[int, np.ndarray],
 ) -> Iterator[np.ndarray | DatasetError]:
-    """Pictures of a piece of work, the error in place of one that cannot be read; it ends a piece of tiles."""
+    """Pictures of a piece of work, some known already, the error in place of one that cannot be read; it ends a piece of tiles."""
     tiles = read_tiles(source, indices, channels, nodata) if source.tile else None
     for index in indices:
         try:
-            yield resize_bands(next(tiles), size) if tiles else decode_one(source, index, size, channels, nodata)
+            if tiles:
+                yield resize_bands(next(tiles), size)
+            else:
+                yield known[index] if index in known else decode_one(source, index, size, channels, nodata)
         except (ImageError, OSError, DatasetError) as error:
             if isinstance(error, OtherBands) or isinstance(error.__cause__, OtherBands):
                 raise DatasetError(str(error)) from error
