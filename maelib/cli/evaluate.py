@@ -12,6 +12,7 @@ from .common import (
     add_data,
     apply_options,
     data_name,
+    data_of,
     device,
     given_bands,
     how_shown,
@@ -21,6 +22,7 @@ from .common import (
     positive,
     print_scores,
     ratio,
+    run_of,
     say_range,
     seed,
 )
@@ -35,7 +37,7 @@ EXAMPLES = """  maelib evaluate runs/mine --baselines                     your r
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run folder, a file of weights, or the name of a shipped model")
-    add_data(parser)
+    add_data(parser, of_run=True)
     parser.add_argument(
         "--split",
         choices=["train", "val", "all"],
@@ -97,6 +99,8 @@ def run(args: argparse.Namespace) -> None:
     if args.bands and not args.sheet:
         raise UsageError("--bands says what --sheet shows: add --sheet PNG")
     folder = Path(args.model)
+    of_run = pictures_of(run_of(folder))
+    args.data = args.data or data_of(of_run, args.model)
     record = {"model": args.model, "data": args.data}
     if args.before and not (args.json and folder.is_dir()):
         raise UsageError(f"--before {args.before} needs a run folder and --json")
@@ -106,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     c = model.config
     args.nodata = nodata_of(model) if args.nodata is None else args.nodata
     bands = given_bands(args, c)
-    packed = _load(args, pictures_of(folder), c, values_of(model) or EIGHT_BIT)
+    packed = _load(args, of_run, c, values_of(model) or EIGHT_BIT)
     if args.range:
         model.value_range = packed.values
     say_range(packed)

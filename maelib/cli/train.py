@@ -17,11 +17,13 @@ from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PREC
 from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
 from ..training.interrupts import say
 from .common import (
+    NAMED,
     UsageError,
     add_bands,
     add_data,
     apply_options,
     data_name,
+    data_path,
     device,
     given_bands,
     how_shown,
@@ -192,6 +194,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     torch.manual_seed(recipe.seed)
     fixed = [val.picture(i) for i in first_usable(val, shape, recipe.mask_ratio, 8)]
     about: dict[str, Any] = {"name": _named(args.model, shape), "data": data_name(args)}
+    if about["data"] not in NAMED:
+        about["path"] = str(data_path(args))
     about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT or args.nodata is not None:
         about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]

@@ -243,9 +243,9 @@ def _step_of(line: str) -> float:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What two nested descriptions disagree about, for people; the name says nothing that the rest does not."""
+    """What two nested descriptions disagree about, for people; the name says nothing that the rest does not, and data may be moved."""
     found = []
-    for key in sorted((old.keys() | new.keys()) - {"name"}):
+    for key in sorted((old.keys() | new.keys()) - {"name", "path"}):
         a, b = old.get(key), new.get(key)
         if key == "pictures" and not prefix:  # a run of an earlier version does not say what they were
             found += changes(a or {}, b or {})
