@@ -323,15 +323,25 @@ def picture_file(text: str) -> Path:
 
 
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """A table of PSNR and SSIM, a row for the model and for each fill."""
+    """A table of PSNR and SSIM, a row for the model and for each fill, those that know the answer apart from the others.
+
+    Of gray pictures the mean of a patch and that of its channel are one fill, and one row.
+    """
+    from ..evaluation.baselines import ORACLES
     from ..evaluation.metrics import PERFECT_PSNR
+
+    oracles = [name for name in scores if name in ORACLES]
+    if "patch_mean" in oracles and scores.get("patch_channel_mean") == scores["patch_mean"]:
+        oracles.remove("patch_channel_mean")
 
     protocols = list(next(iter(scores.values())))
     one = next(iter(scores.values()))[protocols[0]]
     print(f"{one['n']:,} pictures, {one['mask_ratio']:.0%} hidden, seed {one['seed']}")
     print(f"{'':20}" + "".join(f"{protocol:>22}" for protocol in protocols))
-    for name, by_protocol in scores.items():
-        cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in by_protocol.values()]
+    for name in [*(name for name in scores if name not in ORACLES), *oracles]:
+        if oracles and name == oracles[0]:
+            print("these know the answer, the true means of what is hidden:")
+        cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in scores[name].values()]
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
     if any(m["psnr"] >= PERFECT_PSNR for by_protocol in scores.values() for m in by_protocol.values()):
         print(f"{PERFECT_PSNR:.0f} dB stand for no error at all")

@@ -243,7 +243,7 @@ def _step_of(line: str) -> float:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What two nested descriptions disagree about, for people; the name says nothing that the rest does not, and data may be moved."""
+    """What two nested descriptions disagree about, for people; the name repeats the rest, and data may be moved."""
     found = []
     for key in sorted((old.keys() | new.keys()) - {"name", "path"}):
         a, b = old.get(key), new.get(key)
