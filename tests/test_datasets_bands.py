@@ -418,6 +418,12 @@ def test_the_range_of_a_model_is_used_and_other_kinds_are_refused(tmp_path, caps
     assert "photo.png has uint8 values, the model's data has uint16: say with --range LOW HIGH" in error
     assert not Path(out).exists()
     assert main(["reconstruct", str(tmp_path / "photo.png"), "--model", run, "--out", out, "--range", "0", "255"]) == 0
+    Image.new("RGB", (48, 32), "red").save(tmp_path / "colour.png")
+    for tiles in ([], ["--tiles"]):
+        assert main(["reconstruct", str(tmp_path / "colour.png"), "--model", run, "--out", out, *tiles]) == 1
+        error = capsys.readouterr().err
+        assert "colour.png is a colour picture of 8 bits, the model takes 1 band of uint16" in error
+        assert "--range" not in error
     assert main(["reconstruct", str(folder / "00.tif"), "--out", out]) == 1  # by the shipped model
     assert "has uint16 values, the model's data has uint8: say with --range LOW HIGH" in capsys.readouterr().err
     assert main(["evaluate", run, "--data", "samples"]) == 1
