@@ -400,6 +400,21 @@ def test_a_folder_of_scenes_goes_all_the_way(bands, dtype, tmp_path, capsys):
     assert f"38 pictures of 32 x 48 pixels, {bands} band{plural}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["gray", "colour", "one in colour"])
+def test_gray_pictures_for_a_model_of_colour_are_called_so(kind, tmp_path, capsys):
+    modes = {"gray": ["L"] * 20, "colour": ["RGB"] * 20, "one in colour": ["L"] * 19 + ["RGB"]}[kind]
+    for i, mode in enumerate(modes):
+        noise = np.random.default_rng(i).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(noise).convert(mode).save(tmp_path / f"pictures/{i:02}.png")
+    train = ["train", "--data", str(tmp_path / "pictures"), *TRAIN, "--no-final-evaluation", "--out"]
+    assert main([*train, str(tmp_path / "three")]) == 0
+    said = "the pictures are gray: --set channels=1 makes a model for them"
+    assert (said in capsys.readouterr().out) == (kind == "gray")
+    assert main([*train, str(tmp_path / "one"), "--set=channels=1"]) == 0
+    assert said not in capsys.readouterr().out
+
+
 def test_the_range_of_a_model_is_used_and_other_kinds_are_refused(tmp_path, capsys):
     folder, run, out = write_scenes(tmp_path / "scenes", 1), str(tmp_path / "run"), str(tmp_path / "r.png")
     train = ["train", "--data", str(folder), *TRAIN, "--set=channels=1", "--no-final-evaluation"]

@@ -184,6 +184,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
                 val = load_data(args, "val", shape, train.values)
     if world.is_main:
         say_range(train)
+        if not initial and not (args.out / "config.json").exists() and _gray(train.images):
+            say("the pictures are gray: --set channels=1 makes a model for them, with a third of the values to predict")
         if val.note:
             say(val.note)
         if shown := how_shown(val, bands):
@@ -229,6 +231,12 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
             say(where)
         if not args.no_final_evaluation:
             _finish(trainer.model, val, args.out, recipe, bands)
+
+
+def _gray(images: np.ndarray) -> bool:
+    """Whether the three bands of all of some pictures (n, H, W, 3), evenly taken, are equal."""
+    some = images[:: 1 + len(images) // 64]
+    return images.shape[3] == 3 and bool((some == some[..., :1]).all())
 
 
 def _named(preset: str, shape: MAEConfig) -> str:
