@@ -1,5 +1,6 @@
 """A look at every picture of a data set, damaged ones included: kinds, values, what is missing, a small copy of each."""
 
+import hashlib
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,8 @@ QUANTILES = (0, 0.001, 0.01, 0.5, 0.99, 0.999, 1)
 @dataclass(frozen=True)
 class Look:
     """What is known of one picture: `missing` is a share, `values` (k, bands) are those of known pixels evenly taken, `small`
-    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal."""
+    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal, and `digest` is
+    that of all values which were looked at."""
 
     name: str
     hw: tuple[int, int]
@@ -34,6 +36,7 @@ class Look:
     constant: bool
     values: np.ndarray
     small: np.ndarray
+    digest: str
 
     @property
     def kind(self) -> tuple[int, str]:
@@ -86,6 +89,7 @@ def _look(source: Source, index: int, some: int, nodata: Nodata | None) -> Look:
                 array = picture.read(0, 0, height, width)
             if array.dtype.kind not in "biuf":
                 raise ImageError(f"{source.where(index)} has {array.dtype} values: they must be real numbers")
+            digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()
             array, found = known_bands(array, picture.alpha, picture.tag, 0, picture.name, nodata)
             missing = np.zeros(array.shape[:2], bool) if found is None else found
             known = array[~missing]
@@ -97,7 +101,7 @@ def _look(source: Source, index: int, some: int, nodata: Nodata | None) -> Look:
             constant = known.size > 0 and bool((known == known[0]).all())
             values = known[:: max(1, len(known) // some)][:some].astype(np.float32)
     name, dtype = source.members[index], array.dtype.newbyteorder("=").name
-    return Look(name, (height, width), array.shape[2], dtype, float(missing.mean()), constant, values, small)
+    return Look(name, (height, width), array.shape[2], dtype, float(missing.mean()), constant, values, small, digest)
 
 
 def _small(gray: np.ndarray, known: np.ndarray) -> np.ndarray:
