@@ -208,7 +208,7 @@ def test_the_explorer_shows_a_model_of_many_bands(tmp_path):
     path.write_bytes(tiff(picture(4)))
     maelib.save(model, tmp_path / "model.safetensors")
     with pytest.raises(
-        ValueError, match=r"takes pictures of 4 bands of uint16 values, as TIFF or \.npy: give picture=PATH"
+        ValueError, match=r"takes pictures of 4 bands of uint16 values, as TIFF, PNG or \.npy: give picture=PATH"
     ):
         ReconstructionExplorer(model)
     with pytest.raises(ValueError, match="1 or 3 of 1 to 4"):
@@ -229,6 +229,25 @@ def test_the_explorer_shows_a_model_of_many_bands(tmp_path):
     assert explorer.images["picture"].value != before
 
 
+def test_files_that_a_gray_model_of_16_bits_asks_for_are_taken():
+    config, values = replace(SMALL, channels=1), Values(0, 4000, "uint16")
+    assert (
+        explorer_state.takes(config, values)
+        == "This model takes pictures of 1 band of uint16 values, as TIFF, PNG or .npy"
+    )
+    assert "PNG" not in explorer_state.takes(config, values._replace(dtype="float32"))
+    array, files = np.random.default_rng(0).integers(0, 4000, (32, 32, 1), dtype=np.uint16), io.BytesIO()
+    Image.fromarray(array[..., 0]).save(files, "PNG")
+    made = {
+        explorer_state.own_picture(one, config, values=values) for one in (tiff(array), npy(array), files.getvalue())
+    }
+    assert len(made) == 1
+    colour = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(colour, "PNG")
+    with pytest.raises(ImageError, match=r"the upload is a colour picture of 8 bits, the model takes 1 band of uint16"):
+        explorer_state.own_picture(colour.getvalue(), config, values=values)
+
+
 def test_the_application_shows_a_model_of_many_bands(tmp_path, monkeypatch):
     pytest.importorskip("streamlit")
     from test_app import expected, page, scores
@@ -239,7 +258,9 @@ def test_the_application_shows_a_model_of_many_bands(tmp_path, monkeypatch):
     photographs = scores(app)
     app.selectbox(key="model").set_value(str(path)).run()
     assert not app.exception
-    assert app.info[0].value == r"This model takes pictures of 4 bands of uint16 values, as TIFF or .npy: upload one."
+    assert (
+        app.info[0].value == r"This model takes pictures of 4 bands of uint16 values, as TIFF, PNG or .npy: upload one."
+    )
     app.file_uploader(key="upload").set_value(("a.npy", npy(picture(5)), "")).run()
     assert "has 5 bands, the model takes 4" in app.error[0].value
     assert len(app.error) == len(app.info) == 1

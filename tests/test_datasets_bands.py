@@ -400,6 +400,21 @@ def test_a_folder_of_scenes_goes_all_the_way(bands, dtype, tmp_path, capsys):
     assert f"38 pictures of 32 x 48 pixels, {bands} band{plural}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["gray", "colour", "one in colour"])
+def test_gray_pictures_for_a_model_of_colour_are_called_so(kind, tmp_path, capsys):
+    modes = {"gray": ["L"] * 20, "colour": ["RGB"] * 20, "one in colour": ["L"] * 19 + ["RGB"]}[kind]
+    for i, mode in enumerate(modes):
+        noise = np.random.default_rng(i).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(noise).convert(mode).save(tmp_path / f"pictures/{i:02}.png")
+    train = ["train", "--data", str(tmp_path / "pictures"), *TRAIN, "--no-final-evaluation", "--out"]
+    assert main([*train, str(tmp_path / "three")]) == 0
+    said = "the pictures are gray: --set channels=1 makes a model for them"
+    assert (said in capsys.readouterr().out) == (kind == "gray")
+    assert main([*train, str(tmp_path / "one"), "--set=channels=1"]) == 0
+    assert said not in capsys.readouterr().out
+
+
 def test_the_range_of_a_model_is_used_and_other_kinds_are_refused(tmp_path, capsys):
     folder, run, out = write_scenes(tmp_path / "scenes", 1), str(tmp_path / "run"), str(tmp_path / "r.png")
     train = ["train", "--data", str(folder), *TRAIN, "--set=channels=1", "--no-final-evaluation"]
@@ -418,6 +433,12 @@ def test_the_range_of_a_model_is_used_and_other_kinds_are_refused(tmp_path, caps
     assert "photo.png has uint8 values, the model's data has uint16: say with --range LOW HIGH" in error
     assert not Path(out).exists()
     assert main(["reconstruct", str(tmp_path / "photo.png"), "--model", run, "--out", out, "--range", "0", "255"]) == 0
+    Image.new("RGB", (48, 32), "red").save(tmp_path / "colour.png")
+    for tiles in ([], ["--tiles"]):
+        assert main(["reconstruct", str(tmp_path / "colour.png"), "--model", run, "--out", out, *tiles]) == 1
+        error = capsys.readouterr().err
+        assert "colour.png is a colour picture of 8 bits, the model takes 1 band of uint16" in error
+        assert "--range" not in error
     assert main(["reconstruct", str(folder / "00.tif"), "--out", out]) == 1  # by the shipped model
     assert "has uint16 values, the model's data has uint8: say with --range LOW HIGH" in capsys.readouterr().err
     assert main(["evaluate", run, "--data", "samples"]) == 1

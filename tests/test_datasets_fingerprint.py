@@ -56,10 +56,23 @@ def test_each_change_of_names_or_contents_is_seen_near_where_it_is(count):
         for kind, (new_names, new_crcs) in altered.items():
             (line,) = changes(before, {"train": fingerprint(new_names, new_crcs)})
             assert ("as before" in line) == (kind != "added")
-            place = line.rpartition("'")[0].rpartition("'")[2]
-            assert place <= new_names[min(i + 1, len(new_names) - 1)] or count in (1, 2, 16)
-            if kind != "added" and count <= 16:
-                assert place == new_names[i]
+            old, new = set(names), set(new_names)
+            if len(new) <= 16:
+                said = [f"removed: {name!r}" for name in old - new] + [f"added: {name!r}" for name in new - old]
+                assert line.endswith(", ".join(said or [f"changed: {names[i]!r}"]))
+            elif "from" in line:  # what is said holds: the first that differs lies between the two names
+                first, *before_it = line.partition(" from ")[2].split("'")[1::2]
+                differs = min((old - new) | (new - old) | {names[i]} if kind != "content" else {names[i]})
+                assert first <= differs
+                assert not before_it or differs < before_it[0]
+            else:  # the first name of a block has changed, or all blocks have moved
+                assert kind != "content"
+
+
+def test_no_name_is_given_where_blocks_have_moved():
+    names = [f"{i:02}.png" for i in range(33)]
+    before, now = ({"train": fingerprint(some, range(len(some)))} for some in (names, names[1:]))
+    assert changes(before, now) == ["train has other pictures: 33 pictures before, 32 now"]
 
 
 def test_what_only_one_of_two_tells_counts_as_equal():
@@ -106,7 +119,7 @@ def test_other_pictures_are_refused_by_name(change, run, photos, tmp_path, capsy
     said = capsys.readouterr().err
     counts = {"added": "38 pictures before, 39 now", "removed": "38 pictures before, 37 now"}
     assert counts.get(change, "38 pictures as before") in said
-    assert f"at or after '{name[:7]}" in said or change == "removed"
+    assert f"the first difference from '{name}' on" in said or change in ("removed", "renamed")
     assert f"--init {tmp_path / 'run'} takes its weights" in said
     assert {file: file.read_bytes() for file in before} == before
 
@@ -154,3 +167,29 @@ def test_evaluate_takes_the_options_of_the_run_where_it_can(run, photos, tmp_pat
     other = Path(shutil.copytree(photos, tmp_path / "other"))
     assert main(["evaluate", str(tmp_path / "run"), *place, f"--data={other}"]) == 0  # other data: its own split
     assert "groups" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["", "model.safetensors", "checkpoints/"])
+def test_evaluate_finds_the_pictures_of_the_run_or_asks_for_them(what, run, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MAELIB_DATA", raising=False)
+    monkeypatch.setattr("maelib.datasets.loading.download_tiny_imagenet", lambda *_, **__: pytest.fail("downloads"))
+    model = tmp_path / "run" / what
+    model = next(model.glob("step-*")) if what == "checkpoints/" else model
+    evaluate = ["evaluate", str(model), f"--cache={tmp_path / 'cache'}", "--protocols=masked"]
+    assert main(evaluate) == 0
+    assert "1 of 20 groups of 'scene(\\d+)'" in capsys.readouterr().out
+    moved = photos.rename(tmp_path / "moved")
+    assert main(evaluate) == 2
+    assert f"{model} was trained on 'photos': say where it is with --data" in capsys.readouterr().err
+    assert main([*evaluate, f"--data={moved}"]) == 0
+    at_home = photos.parent / "home/photos"
+    shutil.copytree(moved, at_home)
+    assert main([word.replace(str(photos), str(at_home)) for word in run]) == 0  # moved: the same run
+    assert "resumes at epoch 1.00" in capsys.readouterr().out
+
+
+def test_a_run_on_the_shipped_pictures_is_measured_on_them(tmp_path, capsys):
+    assert main([*QUICK, "--data=samples", f"--out={tmp_path / 'run'}"]) == 0
+    assert "path" not in json.loads((tmp_path / "run/config.json").read_text())
+    assert main(["evaluate", str(tmp_path / "run"), "--protocols=masked"]) == 0
+    assert "10 pictures, 75% hidden" in capsys.readouterr().out

@@ -76,6 +76,17 @@ def test_the_mask_is_made_of_those_of_the_seed_and_repeats(shipped):
     np.testing.assert_array_equal(made.pasted[~made.hidden], made.original[~made.hidden])
 
 
+@pytest.mark.parametrize("hole", [0, 8, 16, 24], ids="a hole of {} pixels at the left".format)
+def test_patches_are_hidden_evenly_over_a_picture_and_beside_its_holes(hole):
+    where = np.zeros((4096, 128, 3), bool)
+    where[:, :hole] = True
+    picture = np.ma.masked_array(np.random.default_rng(0).random(where.shape, np.float32), where)
+    made = reconstruct_tiles(Echo(SMALL), picture if hole else picture.data)
+    columns, rows = (made.mask[:, hole // 8 :].mean(axis=axis) for axis in (0, 1))
+    np.testing.assert_allclose(columns, 0.75, atol=0.06)  # of 512 patches each
+    np.testing.assert_allclose(rows.reshape(8, -1).mean(axis=1), 0.75, atol=0.03)
+
+
 def test_at_the_models_own_size_it_is_one_reconstruction(small_model):
     picture = RAMP[:32, :32]
     one, tiled = reconstruct(small_model, picture, seed=3), reconstruct_tiles(small_model, picture, seed=3)

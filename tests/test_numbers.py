@@ -65,6 +65,19 @@ def test_a_model_below_a_fill_that_knows_no_answer_is_said_to_be(protocol, capsy
         assert "below" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fills_that_know_the_answer_stand_apart_and_once(channels, pictures, capsys):
+    gray = pictures[:4, :32, :32, :channels]
+    fills = evaluate_baselines(gray, 32, 8, ("article", "pasted"), progress=False)
+    print_scores({"model": fills["gaussian"], **fills})
+    table, _, knowing = capsys.readouterr().out.partition("these know the answer, the true means of what is hidden:\n")
+    assert [line.split()[0] for line in table.splitlines()[2:]] == ["model", "visible_mean", "gaussian", "diffusion"]
+    names = ["patch_mean", *["patch_channel_mean"] * (channels > 1), "gaussian_shifted", "diffusion_shifted"]
+    assert [line.split()[0] for line in knowing.splitlines()] == names
+    print_scores({"model": fills["gaussian"], "diffusion": fills["diffusion"]})
+    assert "know the answer" not in capsys.readouterr().out
+
+
 def test_what_100_decibels_stand_for_is_said_where_they_show(small_model, pictures, tmp_path, capsys):
     assert [decibels(value) for value in (99.994, 100.0)] == ["99.99 dB", "100.00 dB (no error)"]
     r = reconstruct(small_model, pictures[0], 0.0)  # nothing hidden, nothing wrong

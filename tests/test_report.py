@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shlex
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from maelib.cli import build_parser, main
 from maelib.datasets import DatasetError, load_dataset
 from maelib.datasets.duplicates import DISTANCE, difference_hash, near_duplicates
 from maelib.evaluation import evaluate_baselines, first_recipe
-from maelib.evaluation.report import report
-from maelib.evaluation.report_page import as_page, as_text
+from maelib.evaluation.report import likely_group, report
+from maelib.evaluation.report_page import as_page, as_text, suggestions
 
 
 def scan(seed: int) -> np.ndarray:
@@ -60,7 +62,7 @@ def found(scans, tmp_path_factory):
 
 def test_what_is_in_the_data(found):
     data = found.data
-    assert (data["pictures"], data["split"]["train"], data["split"]["val"]) == (36, 33, 3)
+    assert (data["pictures"], data["split"]["train"], data["split"]["val"]) == (36, 31, 3)
     assert data["kinds"] == {"1 x uint16": 33, "3 x uint8": 1}
     assert data["sizes"] == {"smallest": [64, 64], "median": [70, 90], "largest": [70, 90], "different": 2}
     assert data["groups"]["groups"] == 12
@@ -75,9 +77,10 @@ def test_what_is_wrong_is_named(found):
     assert set(data["damaged"]) == {"patient09_1.png", "patient10_0.png"}
     assert data["other_kind"] == ["patient10_1.png"]
     assert data["constant"] == ["patient07_0.png"]
-    pairs = {tuple(pair) for pair in data["duplicates"]["pairs"]}
+    twins = data["duplicates"]
     three = ["patient02_0.png", "patient02_2.png", "patient05_1.png"]
-    assert pairs == {("patient02_0.png", "patient02_2.png"), ("patient02_0.png", "patient05_1.png")}
+    assert twins["near"] == [["patient02_0.png", "patient02_2.png"]]
+    assert twins["copies"] == twins["across_groups"] == [["patient02_0.png", "patient05_1.png"]]
     assert data["duplicates"]["pictures"] == 3
     text = as_text(data)
     for name in (*data["damaged"], "patient10_1.png", "patient07_0.png", *three):
@@ -100,6 +103,67 @@ def test_the_suggested_command_is_one(found):
     assert found.data["suggestion"]["minutes"] > 0
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert (args.group, args.overrides) == (r"patient(\d+)", ["channels=1"])
+
+
+def test_what_is_suggested_works_as_it_stands(scans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(first_recipe, "LONG", 0)
+    monkeypatch.setattr(first_recipe, "SHORT", 0.002)  # minutes
+    folder = shutil.copytree(scans, tmp_path / "my scans")
+    data = report(folder, cache=tmp_path / "cache", progress=False).data
+    moving, (_, first), (_, small) = suggestions(data)
+    subprocess.run(moving[1], shell=True, check=True)
+    assert sorted(path.name for path in (tmp_path / "my scans-set-aside").iterdir()) == sorted(
+        [*data["damaged"], *data["other_kind"]]
+    )
+    again = report(folder, cache=tmp_path / "cache", progress=False).data
+    assert again["damaged"] == {}
+    assert again["suggestion"]["first"] == ""
+    assert build_parser().parse_args(shlex.split(first)[1:]).overrides == ["channels=1"]
+    assert (
+        main([*shlex.split(small)[1:], f"--cache={tmp_path / 'cache'}", "--no-final-evaluation", "--device=cpu"]) == 0
+    )
+    made = json.loads((tmp_path / "runs/my scans-small/config.json").read_text())
+    assert (made["model"]["patch_size"], made["model"]["width"], made["model"]["depth"]) == (8, 128, 4)
+    assert data["suggestion"]["smaller"]["minutes"] < data["suggestion"]["minutes"]
+
+
+def test_copies_and_groups_are_told_by_names_and_contents(tmp_path):
+    """Of 20 patients with three nearly equal scans each, some lie on both sides of a split by pictures."""
+    for k in range(60):
+        array = scan(k // 3) + np.uint16(k % 3)
+        Image.fromarray(array).save(tmp_path / f"patient{k // 3:02}_{k % 3}.png")
+    shutil.copy(tmp_path / "patient03_0.png", tmp_path / "patient04_1.png")
+    data = report(tmp_path, cache=tmp_path / "cache", progress=False).data
+    twins = data["duplicates"]
+    assert twins["copies"] == [["patient03_0.png", "patient04_1.png"]]
+    assert len(twins["near"]) >= 40
+    assert twins["across"]
+    option = r"--group 'patient(\d+)'"
+    assert sum(option in line for line in data["findings"]) == 1
+    text = as_text(data)
+    assert text.count("patient") < 4 * 20 + 12  # 20 pairs of a kind, not all
+    grouped = report(tmp_path, group=r"patient(\d+)", cache=tmp_path / "cache", progress=False).data
+    assert all(pair in grouped["duplicates"]["across_groups"] for pair in grouped["duplicates"]["across"])
+    assert twins["copies"][0] in grouped["duplicates"]["across_groups"]
+    assert option not in " ".join(grouped["findings"])
+    copies = as_text(grouped).partition("Exact copies")[2].splitlines()
+    assert copies[1].split()[-3:] == ["1", "across", "groups"]
+    assert copies[2].split()[-3:] == ["groups", "patient03_0.png", "patient04_1.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs", "option"),
+    [
+        ([f"p{k}/{i}.png" for k in range(6) for i in range(3)], [("p1/0.png", "p1/2.png")], "--group '^([^/]+)/'"),
+        ([f"{k}_{i}.png" for k in range(6) for i in range(3)], [("1_0.png", "1_2.png")], r"--group '(?:^|/)(\d+)'"),
+        ([f"p{k}/{i}.png" for k in range(2) for i in range(9)], [("p1/0.png", "p1/2.png")], ""),  # too few groups
+        ([f"s{k}_{i}.png" for k in range(6) for i in range(3)], [("s1_0.png", "s2_2.png")], ""),  # would not help
+        ([f"IMG_{k}.png" for k in range(20)], [("IMG_1.png", "IMG_2.png")], ""),  # numbers of pictures
+    ],
+)
+def test_a_group_is_proposed_where_names_say_so_and_it_would_help(names, pairs, option):
+    assert likely_group(names, pairs) == option
 
 
 class Page(html.parser.HTMLParser):

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from ..config import MAEConfig
 
 PATIENCE = 10  # seconds
+NAMED = ("tiny-imagenet", "samples")  # data that is found wherever it lies
 OPTIONS = ("size", "group", "tiles", "overlap")  # of pictures, which a run keeps
 
 
@@ -45,13 +46,15 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return action.help if action.default == [] else f"{action.help} (default: %(default)s)"
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """The options that say which pictures."""
+def add_data(parser: argparse.ArgumentParser, of_run: bool = False) -> None:
+    """The options that say which pictures, tiny-imagenet if left out, or with `of_run` those of the run."""
     parser.add_argument(
         "--data",
-        default="tiny-imagenet",
+        default=None if of_run else "tiny-imagenet",
         help="tiny-imagenet, samples, or a path: a Tiny ImageNet zip or folder, any folder of pictures, "
-        "also TIFF of 1 to 16 bands and .npy",
+        "also TIFF of 1 to 16 bands and .npy"
+        + "; of a run what it was trained on, else tiny-imagenet, if left out"
+        * of_run,
     )
     parser.add_argument(
         "--size",
@@ -195,14 +198,26 @@ def load_data(args: argparse.Namespace, split: str, config: MAEConfig, values: A
 
 def data_name(args: argparse.Namespace) -> str:
     """What a run calls its data, wherever that lies."""
-    return args.data if args.data in ("tiny-imagenet", "samples") else Path(args.data).name
+    return args.data if args.data in NAMED else Path(args.data).name or data_path(args).name
+
+
+def data_path(args: argparse.Namespace) -> Path:
+    """Where data that is no shipped or downloaded one lies."""
+    return Path(args.data).expanduser().resolve()
+
+
+def run_of(model: Path) -> Path:
+    """The folder of the run to which a model belongs that may be a file of weights or a checkpoint in it."""
+    if not model.is_file():
+        return model
+    return model.parents[model.parent.name == "checkpoints"]
 
 
 def pictures_of(run: Path) -> dict[str, Any]:
-    """What a run says of its pictures: `data`, `range`, `pictures` by split, and the `bands` it shows; {} where there is none."""
+    """What a run says of its pictures: `data`, its `path`, `range`, `pictures` by split, and `bands`; {} without one."""
     try:
         found = json.loads((run / "config.json").read_text())
-        return {key: found[key] for key in ("data", "range", "pictures", "bands") if key in found}
+        return {key: found[key] for key in ("data", "path", "range", "pictures", "bands") if key in found}
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -210,6 +225,16 @@ def pictures_of(run: Path) -> dict[str, Any]:
 def is_of_run(args: argparse.Namespace, run: dict[str, Any]) -> bool:
     """Whether --data names the data of a run."""
     return bool(run.get("data") == data_name(args))
+
+
+def data_of(run: dict[str, Any], model: str) -> str:
+    """The data that `pictures_of` a model's run name, where it is left out; UsageError where it is no longer there."""
+    name, path = run.get("data", "tiny-imagenet"), run.get("path")
+    if name in NAMED:
+        return name
+    if path and Path(path).exists():
+        return path
+    raise UsageError(f"{model} was trained on '{name}': say where it is with --data")
 
 
 def apply_options(args: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
@@ -363,16 +388,26 @@ def picture_file(text: str) -> Path:
 
 
 def print_scores(scores: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """A table of PSNR and SSIM, a row for the model and for each fill, and a line where a fill without any answer is better."""
+    """A table of PSNR and SSIM, a row for the model and for each fill, those that know the answer apart from the others, and a
+    line where a fill without any answer is better than the model.
+
+    Of gray pictures the mean of a patch and that of its channel are one fill, and one row.
+    """
     from ..evaluation.baselines import ORACLES
     from ..evaluation.metrics import PERFECT_PSNR
+
+    oracles = [name for name in scores if name in ORACLES]
+    if "patch_mean" in oracles and scores.get("patch_channel_mean") == scores["patch_mean"]:
+        oracles.remove("patch_channel_mean")
 
     protocols = list(next(iter(scores.values())))
     one = next(iter(scores.values()))[protocols[0]]
     print(f"{one['n']:,} pictures, {one['mask_ratio']:.0%} hidden, seed {one['seed']}")
     print(f"{'':20}" + "".join(f"{protocol:>22}" for protocol in protocols))
-    for name, by_protocol in scores.items():
-        cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in by_protocol.values()]
+    for name in [*(name for name in scores if name not in ORACLES), *oracles]:
+        if oracles and name == oracles[0]:
+            print("these know the answer, the true means of what is hidden:")
+        cells = [f"{m['psnr']:.2f} dB" + (f" / {m['ssim']:.3f}" if "ssim" in m else "") for m in scores[name].values()]
         print(f"{name:20}" + "".join(f"{cell:>22}" for cell in cells))
     if any(m["psnr"] >= PERFECT_PSNR for by_protocol in scores.values() for m in by_protocol.values()):
         print(f"{PERFECT_PSNR:.0f} dB stand for no error at all")

@@ -8,6 +8,7 @@ from .common import (
     UsageError,
     add_bands,
     add_data,
+    data_of,
     device,
     given_bands,
     given_range,
@@ -19,6 +20,7 @@ from .common import (
     positive,
     print_scores,
     ratio,
+    run_of,
     say_mixed,
     say_other_range,
     say_range,
@@ -35,7 +37,7 @@ EXAMPLES = """  maelib evaluate runs/mine --baselines                     your r
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run folder, a file of weights, or the name of a shipped model")
-    add_data(parser)
+    add_data(parser, of_run=True)
     parser.add_argument(
         "--split",
         choices=["train", "val", "all"],
@@ -97,6 +99,8 @@ def run(args: argparse.Namespace) -> None:
     if args.bands and not args.sheet:
         raise UsageError("--bands says what --sheet shows: add --sheet PNG")
     folder = Path(args.model)
+    of_run = pictures_of(run_of(folder))
+    args.data = args.data or data_of(of_run, args.model)
     record = {"model": args.model, "data": args.data}
     if args.before and not (args.json and folder.is_dir()):
         raise UsageError(f"--before {args.before} needs a run folder and --json")
@@ -105,14 +109,13 @@ def run(args: argparse.Namespace) -> None:
     model = load(args.model, init_distributed(args.device)[1])
     c = model.config
     args.nodata = nodata_of(model) if args.nodata is None else args.nodata
-    described = pictures_of(folder)
-    bands = given_bands(args, c, described)
+    bands = given_bands(args, c, of_run)
     say_other_range(given_range(args), values_of(model))
-    packed = load_as_run(args, args.split, described, c, values_of(model) or EIGHT_BIT)
+    packed = load_as_run(args, args.split, of_run, c, values_of(model) or EIGHT_BIT)
     if args.range:
         model.value_range = packed.values
     say_range(packed)
-    of_train = described.get("pictures", {}).get("train", {}) if is_of_run(args, described) else {}
+    of_train = of_run.get("pictures", {}).get("train", {}) if is_of_run(args, of_run) else {}
     say_mixed(packed.made_of, of_train if args.split == "val" else {})
     if packed.note:
         print(f"{packed.note}; --split all scores every one")

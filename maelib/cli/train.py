@@ -17,11 +17,13 @@ from ..training.config import ARTICLE_MODEL, ARTICLE_RECIPE, AUGMENTATIONS, PREC
 from ..training.distributed import World, blaming_peers, init_distributed, shutdown_distributed
 from ..training.interrupts import say
 from .common import (
+    NAMED,
     UsageError,
     add_bands,
     add_data,
     apply_options,
     data_name,
+    data_path,
     device,
     given_bands,
     how_shown,
@@ -186,6 +188,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     if world.is_main:
         say_range(train)
         say_mixed(train.made_of, val.made_of)
+        if not initial and not (args.out / "config.json").exists() and _gray(train.images):
+            say("the pictures are gray: --set channels=1 makes a model for them, with a third of the values to predict")
         if val.note:
             say(val.note)
         if shown := how_shown(val, bands):
@@ -196,6 +200,8 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
     torch.manual_seed(recipe.seed)
     fixed = [val.picture(i) for i in first_usable(val, shape, recipe.mask_ratio, 8)]
     about: dict[str, Any] = {"name": _named(args.model, shape), "data": data_name(args)}
+    if about["data"] not in NAMED:
+        about["path"] = str(data_path(args))
     about["pictures"] = {"train": train.made_of, "val": val.made_of}
     if train.values != EIGHT_BIT or args.nodata is not None:
         about["range"] = [*train.values, *([] if args.nodata is None else [args.nodata])]
@@ -230,6 +236,12 @@ def _train(args: argparse.Namespace, world: World, device: torch.device) -> None
             say(where)
         if not args.no_final_evaluation:
             _finish(trainer.model, val, args.out, recipe, bands)
+
+
+def _gray(images: np.ndarray) -> bool:
+    """Whether the three bands of all of some pictures (n, H, W, 3), evenly taken, are equal."""
+    some = images[:: 1 + len(images) // 64]
+    return images.shape[3] == 3 and bool((some == some[..., :1]).all())
 
 
 def _named(preset: str, shape: MAEConfig) -> str:

@@ -39,13 +39,18 @@ class Values(NamedTuple):
             return pixels.float() / 255
         return ((pixels.float() - self.low) / (self.high - self.low)).clamp(0, 1)
 
-    def check(self, dtype: Any, name: str) -> None:
+    def check(self, dtype: Any, name: str, became_gray: bool = False) -> None:
         """ImageError where a picture or a data set holds values of another dtype."""
-        if self.dtype not in (None, str(dtype)):
+        if self.dtype in (None, str(dtype)):
+            return
+        if became_gray:
             raise ImageError(
-                f"{name} has {dtype} values, the model's data has {self.dtype}: say with --range LOW HIGH (in Python values=) "
-                "which of them are to be 0 and 1"
+                f"{name} is a colour picture of 8 bits, the model takes 1 band of {self.dtype}: give it pictures of that kind"
             )
+        raise ImageError(
+            f"{name} has {dtype} values, the model's data has {self.dtype}: say with --range LOW HIGH which of them are to be "
+            "0 and 1"
+        )
 
 
 EIGHT_BIT = Values(0.0, 255.0, "uint8")
@@ -90,7 +95,12 @@ class OtherBands(ImageError):
 
 
 def read_bands(
-    source: Any, channels: int = 3, name: str = "", max_pixels: int = MAX_PIXELS, nodata: Nodata | None = None
+    source: Any,
+    channels: int = 3,
+    name: str = "",
+    max_pixels: int = MAX_PIXELS,
+    nodata: Nodata | None = None,
+    values: Values | None = None,
 ) -> np.ndarray:
     """An upright picture (H, W, channels) with its own values, in uint8, uint16, int16 or float32.
 
@@ -110,11 +120,13 @@ def read_bands(
         What errors call the picture; found out if left out.
     nodata
         The value that means "not known"; by default the file's own (GDAL_NODATA, tag 42113 of a TIFF), if it has one.
+    values
+        Those of the model's data; pictures of another dtype are refused.
 
     Raises
     ------
     ImageError
-        Damaged, too large, of another number of bands or another kind; names the file and the remedy.
+        Damaged, too large, of another number of bands, another dtype or another kind; names the file and the remedy.
     """
     if hasattr(source, "numpy"):  # a tensor: channels first
         name, tensor = name or "the given tensor", source.detach().cpu()
@@ -129,7 +141,10 @@ def read_bands(
         content, found = opened(source)
         name = name or found
         array, alpha, tag = of_file(content, name, channels, max_pixels)
-    return taken(array, alpha, tag, channels, name, nodata, max_pixels)
+    made = taken(array, alpha, tag, channels, name, nodata, max_pixels)
+    if values is not None:
+        values.check(made.dtype, name, became_gray=array.shape[2:] == (3,) and channels == 1)
+    return made
 
 
 def taken(

@@ -19,9 +19,7 @@ def fingerprint(names: Sequence[str], crcs: Sequence[int]) -> dict[str, Any]:
     above = posixpath.commonpath([posixpath.dirname(name) for name in names])
     names = [name[len(above) :].lstrip("/") for name in names]
     lines = [f"{name} {crc:08x}\n".encode() for name, crc in zip(names, crcs, strict=True)]
-    size = 1
-    while size * BLOCKS < len(lines):  # powers of two: one picture more seldom moves all blocks
-        size *= 2
+    size = _size(len(lines))
     blocks = [
         [names[i], hashlib.sha256(b"".join(lines[i : i + size])).hexdigest()[:6]] for i in range(0, len(lines), size)
     ]
@@ -41,10 +39,45 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if before["digest"] != now["digest"]:
             counts = f"{before['count']:,} pictures"
             counts += " as before" if before["count"] == now["count"] else f" before, {now['count']:,} now"
-            place = next((b[0] for a, b in zip(before["blocks"], now["blocks"], strict=False) if a != b), None)
-            at = f"the first difference at or after {place!r}" if place else "the difference at the end"
-            found.append(f"{split} has other pictures: {counts}, {at}")
+            found.append(f"{split} has other pictures: {counts}{_which(before, now)}")
     return found
+
+
+def _which(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Names of the pictures that differ where blocks are of one picture, else those between which the first of them is; ""
+    where blocks do not tell, as those of another size and those that have moved."""
+    old, new = before["blocks"], now["blocks"]
+    if len(old) == before["count"] and len(new) == now["count"]:
+        was, made = dict(old), dict(new)
+        kinds = {
+            "removed": [name for name in was if name not in made],
+            "added": [name for name in made if name not in was],
+            "changed": [name for name in made if was.get(name, made[name]) != made[name]],
+        }
+        return "".join(f", {kind}: {named(names)}" for kind, names in kinds.items() if names)
+    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
+    if _size(before["count"]) != _size(now["count"]) or at >= len(new) or old[at][0] != new[at][0]:
+        return ""
+    end = (
+        f" and before {old[at + 1][0]!r}"
+        if old[at + 1 : at + 2] and old[at + 1 : at + 2] == new[at + 1 : at + 2]
+        else ""
+    )
+    return f", the first difference from {new[at][0]!r} on{end}"
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Some names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(map(repr, names[:most]))}{more}"
+
+
+def _size(count: int) -> int:
+    """Pictures of a block; powers of two: one picture more seldom moves all blocks."""
+    size = 1
+    while size * BLOCKS < count:
+        size *= 2
+    return size
 
 
 def _said(option: Any) -> str:

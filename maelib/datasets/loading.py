@@ -125,7 +125,7 @@ def load_dataset(
         if packed.missing is not None and packed.missing.all():
             raise DatasetError(f"no pixel of {packed.name} is known: check the nodata value")
         only = f"nearly all values of {packed.name} are {values.low:g}"
-        raise DatasetError(f"{only}: say with --range LOW HIGH (value_range=) which values are to be 0 and 1")
+        raise DatasetError(f"{only}: say with --range LOW HIGH which values are to be 0 and 1")
     return replace(packed, values=values, note=found.note, where=found.called)
 
 

@@ -1,5 +1,6 @@
 """A look at every picture of a data set, damaged ones included: kinds, values, what is missing, a small copy of each."""
 
+import hashlib
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +27,10 @@ QUANTILES = (0, 0.001, 0.01, 0.5, 0.99, 0.999, 1)
 @dataclass(frozen=True)
 class Look:
     """What is known of one picture: `missing` is a share, `values` (k, bands) are those of known pixels evenly taken, `small`
-    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal. `named` is the
-    nodata value that its file names; `frame`, of a TIFF or array without any missing pixel, a value that all bands have
-    along its border, and the share of its pixels that have it, where this is large."""
+    (9, 9) the mean of its bands, without missing pixels; `constant` says that all its known values are equal, and `digest` is
+    that of all values which were looked at. `named` is the nodata value that its file names; `frame`, of a TIFF or array
+    without any missing pixel, a value that all bands have along its border, and the share of its pixels that have it, where
+    this is large."""
 
     name: str
     hw: tuple[int, int]
@@ -38,6 +40,7 @@ class Look:
     constant: bool
     values: np.ndarray
     small: np.ndarray
+    digest: str
     named: Nodata | None = None
     frame: tuple[float, float] | None = None
 
@@ -92,6 +95,7 @@ def _look(source: Source, index: int, some: int, nodata: Nodata | None) -> Look:
                 array = picture.read(0, 0, height, width)
             if array.dtype.kind not in "biuf":
                 raise ImageError(f"{source.where(index)} has {array.dtype} values: they must be real numbers")
+            digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()
             array, found = known_bands(array, picture.alpha, picture.tag, 0, picture.name, nodata)
             missing = np.zeros(array.shape[:2], bool) if found is None else found
             known = array[~missing]
@@ -106,7 +110,17 @@ def _look(source: Source, index: int, some: int, nodata: Nodata | None) -> Look:
             values = known[:: max(1, len(known) // some)][:some].astype(np.float32)
     name, dtype = source.members[index], array.dtype.newbyteorder("=").name
     return Look(
-        name, (height, width), array.shape[2], dtype, float(missing.mean()), constant, values, small, named, frame
+        name,
+        (height, width),
+        array.shape[2],
+        dtype,
+        float(missing.mean()),
+        constant,
+        values,
+        small,
+        digest,
+        named,
+        frame,
     )
 
 

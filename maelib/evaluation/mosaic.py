@@ -13,9 +13,9 @@ import torch
 from ..datasets import ImageError, Values
 from ..datasets.missing import Nodata, missing_of, missing_patches, said_too_few, too_few_known
 from ..datasets.tiles import starts
-from ..masking import Masking
+from ..masking import Masking, num_visible
 from ..model import MaskedAutoencoder
-from ..strategies import seeded
+from ..strategies import seeded, seeded_noise
 from .reconstruction import Reconstruction, look_of, nodata_of, picture_for, values_of
 
 BATCH = 32  # tiles
@@ -39,7 +39,8 @@ def reconstruct_tiles(
     each tile beside the others, are laid over the whole picture; a tile in between sees its part of them. What is left of
     height and width when divided into patches is cut off, half on either side.
 
-    Patches with pixels that are not known are hidden and not scored. A tile with too few known patches is not predicted, and
+    Patches with pixels that are not known are hidden and not scored; of the others beside them the same share is hidden as
+    everywhere. A tile with too few known patches is not predicted, and
     a warning says so: its patches which no other tile reaches count as not known, too.
 
     Parameters
@@ -71,7 +72,7 @@ def reconstruct_tiles(
     if holes is not None:
         lost[:rows, :columns] = missing_patches(torch.from_numpy(holes)[None, None], p).reshape(rows, columns)
     apart = lost.reshape(down, tall, across, wide).transpose(1, 2).reshape(down * across, -1)
-    masks = seeded(c.grid, mask_ratio, seed, strategy, batch=down * across, missing=apart).mask
+    masks = _masks(c.grid, mask_ratio, seed, strategy, apart)
     mask = masks.reshape(down, across, tall, wide).transpose(1, 2).reshape(down * tall, across * wide)
     mask, lost = (mask | lost)[:rows, :columns], lost[:rows, :columns]
 
@@ -112,3 +113,16 @@ def reconstruct_tiles(
     raw = np.where(weights > 0, total / np.maximum(weights, 1e-12), mean)
     result = Reconstruction(pixels, raw, mask.numpy(), missing=lost.numpy() if lost.any() else None)
     return replace(result, look=look_of(pixels, values, bands, result.known))
+
+
+def _masks(grid: tuple[int, int], ratio: float, seed: int, strategy: str, missing: torch.Tensor) -> torch.Tensor:
+    """Masks (T, N) bool of tiles side by side, True = hidden, for their missing patches (T, N) bool.
+
+    As many visible patches as ever would leave nothing hidden beside a large hole: each tile shows the same share of what is
+    known of it. One tile alone is masked as by `reconstruct`.
+    """
+    if len(missing) == 1:
+        return seeded(grid, ratio, seed, strategy, missing=missing).mask
+    noise = seeded_noise(grid, seed, strategy, len(missing)).masked_fill(missing, torch.inf)
+    keep = [num_visible(known, ratio) if known else 0 for known in (~missing).sum(dim=1).tolist()]
+    return noise.argsort(dim=1, stable=True).argsort(dim=1) >= torch.tensor(keep)[:, None]

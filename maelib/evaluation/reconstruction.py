@@ -269,9 +269,8 @@ def picture_for(
         else:
             values, unit = Values(0, 1), True
     values = values or EIGHT_BIT
-    array = read_bands(image, config.channels, nodata=nodata)
     name = str(image) if isinstance(image, (str, Path)) else "the picture"
-    values.check(array.dtype, name)
+    array = read_bands(image, config.channels, name, nodata=nodata, values=values)
     missing = missing_of(array)
     if missing is not None and missing.all():
         raise ImageError(f"{name} has no pixel that is known: check the nodata value, or choose another")

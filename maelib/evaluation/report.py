@@ -1,6 +1,8 @@
 """A report on a data set before anybody trains on it: what is in it, what is wrong with it, where to begin."""
 
 import math
+import re
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +32,8 @@ FILLS = ("visible_mean", "gaussian", "diffusion")
 SCORED = 256  # pictures
 SHOWN = 24  # of the contact sheet
 MOSTLY = 0.5  # share of missing pixels; of pictures with more, near duplicates are not looked for
+FEWEST = 5  # groups for one to be proposed: of two or three, a split would hold out a half or a third
+LONGEST = 4000  # characters of a command that is shown
 NAMED = 20  # names of a kind in text and page; JSON has them all
 
 
@@ -95,11 +99,17 @@ def report(
     if mixed and len(one := named.keys() - {"none"}) == 1:
         stated = stated_nodata(*one)
     values = packed.values
-    both = {name for name in every.members if name not in val} if val else set(every.members)
+    whole = [name for name in every.members if name not in damaged]
+    n_val = sum(name in val for name in whole)
+    keys = (
+        None
+        if group is None
+        else dict(zip(every.members, group_keys(every.members, group, str(every.origin)), strict=True))
+    )
     found: dict[str, Any] = {
         "data": str(data),
         "pictures": len(every.members),
-        "split": {"train": len(both), "val": len(every.members) - len(both), "note": note},
+        "split": {"train": len(whole) - n_val, "val": n_val, "note": note},
         "damaged": damaged,
         "kinds": _counts(f"{look.bands} x {look.dtype}" for look in looks),
         "other_kind": others,
@@ -112,9 +122,9 @@ def report(
         },
         "constant": [look.name for look in looks if look.constant],
         "duplicates": _duplicates(
-            [look for look in good if not look.constant and look.missing <= MOSTLY], val, values, progress
+            [look for look in good if not look.constant and look.missing <= MOSTLY], val, keys, values, progress
         ),
-        "groups": _groups(every, group, val),
+        "groups": _groups(keys, group, val),
     }
     protocols = ("pasted", "masked")
     found["baselines"] = {}
@@ -122,10 +132,18 @@ def report(
         found["baselines"] = evaluate_baselines(
             _part(packed, usable), config.hw, config.patch_size, protocols, FILLS, mask_ratio=RATIO, progress=progress
         )
-    share = len(both) / len(every.members)
+    share = 1 - n_val / len(whole)
     found["suggestion"] = suggestion(data, config, packed, round(len(source.members) * share), device)
-    found["suggestion"]["command"] += options(group, tiles, overlap, value_range, stated)
+    found["suggestion"]["first"] = _moving([*damaged, *others], every)
+    words = options(group, tiles, overlap, value_range, stated)
+    for recipe in [found["suggestion"], *filter(None, [found["suggestion"].get("smaller")])]:
+        recipe["command"] += words
     found["findings"] = findings + _findings(found)
+    across = found["duplicates"]["across"]
+    if group is None and "held out" in note and (option := likely_group(every.members, across)):
+        found["findings"].append(
+            f"by their names pictures belong together, also near duplicates across the split: {option} keeps them on one side"
+        )
     chosen = np.linspace(0, len(packed) - 1, min(SHOWN, len(packed))).astype(int)
     pixels = packed.unit(chosen, config.pixel_mean).permute(0, 2, 3, 1).numpy()
     pictures, look = [], look_of(pixels[0], values)
@@ -215,32 +233,71 @@ def _counts(items: Any) -> dict[str, int]:
 
 
 def _sizes(looks: list[Look]) -> dict[str, Any]:
-    by_area = sorted((look.hw for look in looks), key=math.prod)
-    picked = {"smallest": by_area[0], "median": by_area[len(by_area) // 2], "largest": by_area[-1]}
-    return {name: list(hw) for name, hw in picked.items()} | {"different": len(set(by_area))}
+    """Height and width, each on its own."""
+    heights, widths = (sorted(sides) for sides in zip(*(look.hw for look in looks), strict=True))
+    places = {"smallest": 0, "median": len(looks) // 2, "largest": -1}
+    picked = {name: [heights[i], widths[i]] for name, i in places.items()}
+    return picked | {"different": len({look.hw for look in looks})}
 
 
-def _duplicates(looks: list[Look], val: set[str], values: Values, progress: bool) -> dict[str, Any]:
-    if len(looks) < 2:
-        return {"pairs": [], "across": [], "pictures": 0, "complete": True}
-    pairs, complete = near_duplicates(np.stack([look.small for look in looks]), values.high - values.low, progress)
-    named = [[looks[a].name, looks[b].name] for a, b in pairs.tolist()]
-    across = [pair for pair in named if (pair[0] in val) != (pair[1] in val)]
-    return {"pairs": named, "across": across, "pictures": len(np.unique(pairs)), "complete": complete}
+def _duplicates(
+    looks: list[Look], val: set[str], keys: dict[str, str] | None, values: Values, progress: bool
+) -> dict[str, Any]:
+    """Pairs of names: exact copies, near duplicates, and those of both that are parted by the split or by groups."""
+    pairs, complete = np.zeros((0, 2), int), True
+    if len(looks) > 1:
+        pairs, complete = near_duplicates(np.stack([look.small for look in looks]), values.high - values.low, progress)
+    kinds: dict[str, Any] = {"copies": [], "near": []}
+    for a, b in pairs.tolist():
+        same = looks[a].digest == looks[b].digest
+        kinds["copies" if same else "near"].append([looks[a].name, looks[b].name])
+    every = kinds["copies"] + kinds["near"]
+    return kinds | {
+        "across": [[a, b] for a, b in every if (a in val) != (b in val)],
+        "across_groups": [[a, b] for a, b in every if keys and keys[a] != keys[b]],
+        "pictures": len(np.unique(pairs)),
+        "complete": complete,
+    }
 
 
-def _groups(every: Source, group: str | None, val: set[str]) -> dict[str, Any] | None:
-    if group is None:
+def likely_group(names: list[str], pairs: list[list[str]]) -> str:
+    """The option --group that keeps most of some pairs of names together, and of several such the one of the most groups; ""
+    where folders and common numbers in the names say nothing of the kind."""
+    words = {match[1] for name in names if (match := re.match(r"(\D*?)\d+\D", Path(name).stem))}
+    tried = [r"^([^/]+)/", *(rf"{re.escape(word) or '(?:^|/)'}(\d+)" for word in words if len(words) == 1)]
+    found = []
+    for expression in tried:
+        keys = {name: match[1] for name in names if (match := re.search(expression, name))}
+        groups, kept = len(set(keys.values())), sum(keys.get(a) == keys.get(b) for a, b in pairs)
+        if len(keys) == len(names) and FEWEST <= groups < len(names) and kept:
+            found.append((kept, groups, expression))
+    return f"--group {shlex.quote(max(found)[2])}" if found else ""
+
+
+def _moving(names: list[str], source: Source) -> str:
+    """How files at which training would stop are moved out of the way first: a command, or else a sentence."""
+    place = source.origin
+    if not names:
+        return ""
+    aside = f"{place.resolve()}-set-aside"
+    files = shlex.join(str(place / name) for name in names)
+    command = f"mkdir -p {shlex.quote(aside)} && mv -n {files} {shlex.quote(aside)}"
+    one_name_each = len({Path(name).name for name in names}) == len(names)
+    if place.is_dir() and one_name_each and len(command) < LONGEST:
+        return command
+    return f"take the {len(names):,} files that training cannot use, which the JSON file names, out of {place}"
+
+
+def _groups(keys: dict[str, str] | None, group: str | None, val: set[str]) -> dict[str, Any] | None:
+    if keys is None:
         return None
-    keys = group_keys(every.members, group, str(every.origin))
-    sizes = sorted(Counter(keys).values())
-    of_val = {key for key, name in zip(keys, every.members, strict=True) if name in val}
-    of_train = {key for key, name in zip(keys, every.members, strict=True) if name not in val}
+    sizes = sorted(Counter(keys.values()).values())
+    sides = [{key for name, key in keys.items() if (name in val) == side} for side in (True, False)]
     return {
         "expression": group,
         "groups": len(sizes),
-        "val": len(of_val),
-        "both": len(of_val & of_train),
+        "val": len(sides[0]),
+        "both": len(sides[0] & sides[1]),
         "pictures": {"fewest": sizes[0], "median": sizes[len(sizes) // 2], "most": sizes[-1]},
     }
 
@@ -250,21 +307,30 @@ def _findings(found: dict[str, Any]) -> list[str]:
 
     lines, most = [], next(iter(found["kinds"]))
     for names, what, remedy in (
-        (list(found["damaged"]), "cannot be read", "training stops at them, take them out or get them again"),
-        (found["other_kind"], f"are of another kind than most ({most})", "train on one kind"),
+        (
+            list(found["damaged"]),
+            "cannot be read",
+            "training stops at them, move them away (see where to begin) or get them again",
+        ),
+        (found["other_kind"], f"are of another kind than most ({most})", "training stops at them, move them away"),
         (found["constant"], "have one value everywhere", "they teach nothing"),
     ):
         if names:
             lines.append(f"{len(names):,} of {found['pictures']:,} pictures {what}, such as {names[0]}: {remedy}")
     if pairs := found["duplicates"]["across"]:
         lines.append(
-            f"{len(pairs):,} pairs of near duplicates stand on both sides of the split, such as {pairs[0][0]} and "
+            f"{len(pairs):,} pairs of copies or near duplicates stand on both sides of the split, such as {pairs[0][0]} and "
             f"{pairs[0][1]}: scores on val are too good; remove one of each"
+        )
+    if pairs := found["duplicates"]["across_groups"]:
+        lines.append(
+            f"{len(pairs):,} pairs of copies or near duplicates are of two groups each, such as {pairs[0][0]} and "
+            f"{pairs[0][1]}: look whether these groups are one"
         )
     smallest, side = found["sizes"]["smallest"], found["suggestion"]["size"]
     if smallest[0] < side[0] or smallest[1] < side[1]:
         lines.append(
-            f"the smallest picture, {smallest[0]} x {smallest[1]} pixels, is enlarged to {side[0]} x {side[1]}"
+            f"pictures down to {smallest[0]} pixels high and {smallest[1]} wide are enlarged to {side[0]} x {side[1]}"
         )
     median = found["sizes"]["median"]
     if "--tiles" not in found["suggestion"]["command"] and min(median) >= 4 * max(side):

@@ -32,11 +32,16 @@ def sections(data: dict[str, Any]) -> list[Section]:
     split, sizes, twins = data["split"], data["sizes"], data["duplicates"]
     pictures: list[tuple[str, ...]] = [
         ("number", f"{data['pictures']:,}"),
-        ("train, val", f"{split['train']:,}, {split['val']:,}"),
+        (
+            "train, val",
+            f"{split['train']:,}, {split['val']:,}" + (", without the damaged ones" if data["damaged"] else ""),
+        ),
     ]
     pictures += [("split", split["note"])] if split["note"] else []
     pictures += [("files", _listed(data["files"])), ("bands x dtype", _listed(data["kinds"]))]
-    pictures += [(f"{name} size", " x ".join(map(str, sizes[name]))) for name in ("smallest", "median", "largest")]
+    for i, side in enumerate(("height", "width")):
+        each = (f"{name} {sizes[name][i]:,}" for name in ("smallest", "median", "largest"))
+        pictures.append((side, ", ".join(each)))
     pictures += [("different sizes", f"{sizes['different']:,}")]
     missing = data["missing"]
     pictures += [("missing pixels", f"{missing['share']:.2%}, in {missing['pictures']:,} pictures")]
@@ -50,12 +55,12 @@ def sections(data: dict[str, Any]) -> list[Section]:
     head = ("quantile", *("lowest" if q == 0 else "highest" if q == 1 else f"{100 * q:g} %" for q in of))
     rows = [(f"band {i}", *(f"{value:.5g}" for value in row)) for i, row in enumerate(bands, 1)]
     found.append(("Values of known pixels, evenly taken", [head, *rows]))
-    across = {tuple(pair) for pair in twins["across"]}
-    least = "" if twins["complete"] else "at least "
-    count = f"{least}{len(twins['pairs']):,} pairs of {twins['pictures']:,} pictures, {len(across):,} of them across the split"
-    named = sorted((tuple(pair) for pair in twins["pairs"]), key=lambda pair: pair not in across)
-    pairs = [("across" if pair in across else "", *pair) for pair in named]
-    found.append(("Near duplicates", [("number", count), *_first(pairs)]))
+    for title, kind in (("Exact copies", "copies"), ("Near duplicates", "near")):
+        rows = _parted(twins[kind], twins)
+        counts = [f"{sum(mark in row[0] for row in rows):,} across {mark}" for mark in ("the split", "groups")]
+        least = "" if twins["complete"] else "at least "
+        counts = counts if data["groups"] else counts[:1]
+        found.append((title, [("pairs", ", ".join([f"{least}{len(rows):,}", *counts])), *_first(rows)]))
     if groups := data["groups"]:
         each = groups["pictures"]
         found.append(
@@ -81,17 +86,25 @@ def sections(data: dict[str, Any]) -> list[Section]:
     return found
 
 
-def suggestion(data: dict[str, Any]) -> tuple[str, str]:
-    """A sentence on where to begin, and the command."""
-    s = data["suggestion"]
-    minutes = f"{s['minutes']:.0f} minutes" if s["minutes"] >= 1 else "less than a minute"
+def suggestions(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Sentences on where to begin, each with its command or ""."""
+    s, found = data["suggestion"], []
+    if s["first"].startswith("mkdir"):
+        found.append(("First move the files away that training cannot use:", s["first"]))
+    elif s["first"]:
+        found.append((f"First {s['first']}.", ""))
     start = ", beginning with the shipped weights" if s["begins_with_shipped_weights"] else ""
-    text = (
-        f"A place to begin, not a measured optimum: {s['model']}{start}, {s['epochs']} epochs of batches of "
-        f"{s['batch_size']}. An estimate from a few real steps of {s['seconds_a_step']:.2g} s: {minutes} on this machine "
-        f"({s['hardware']})."
-    )
-    return text, s["command"]
+    text = f"A place to begin, not a measured optimum: {s['model']}{start}, {_recipe(s)} on this machine ({s['hardware']})."
+    found.append((text, s["command"]))
+    if "smaller" in s:
+        found.append((f"For a first look, a much smaller model: {_recipe(s['smaller'])}.", s["smaller"]["command"]))
+    return found
+
+
+def _recipe(s: dict[str, Any]) -> str:
+    minutes = f"{s['minutes']:.0f} minutes" if s["minutes"] >= 1 else "less than a minute"
+    steps = f"An estimate from a few real steps of {s['seconds_a_step']:.2g} s: {minutes}"
+    return f"{s['epochs']} epochs of batches of {s['batch_size']}. {steps}"
 
 
 def as_text(data: dict[str, Any]) -> str:
@@ -102,7 +115,9 @@ def as_text(data: dict[str, Any]) -> str:
         lines += ["", title]
         widths = [max(len(row[i]) for row in rows if i < len(row) - 1) for i in range(max(map(len, rows)) - 1)]
         lines += ["  " + "  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows]
-    return "\n".join([*lines, "", "Where to begin", *(f"  {line}" for line in suggestion(data))])
+    return "\n".join(
+        [*lines, "", "Where to begin", *(f"  {line}" for pair in suggestions(data) for line in pair if line)]
+    )
 
 
 def as_page(report: Report) -> str:
@@ -117,8 +132,9 @@ def as_page(report: Report) -> str:
         )
         wide = " wide" if len(rows[0]) > 3 else ""  # numbers, which scroll rather than break
         parts.append(f'<h2>{html.escape(title)}</h2><div class="table{wide}" tabindex="0"><table>{body}</table></div>')
-    text, command = map(html.escape, suggestion(data))
-    parts.append(f"<h2>Where to begin</h2><p>{text}</p><code>{command}</code>")
+    parts.append("<h2>Where to begin</h2>")
+    for text, command in suggestions(data):
+        parts.append(f"<p>{html.escape(text)}</p>" + (f"<code>{html.escape(command)}</code>" if command else ""))
     n = len(report.pictures)
     columns = [list(report.pictures[start : n - n % COLUMNS or n : COLUMNS]) for start in range(min(COLUMNS, n))]
     file = io.BytesIO()
@@ -142,6 +158,17 @@ def _listed(counts: dict[str, int]) -> str:
 
 def _names(names: list[str]) -> str:
     return f"{len(names):,}" + (f": {listed(names, 3)}" if names else "")
+
+
+def _parted(pairs: list[list[str]], twins: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each pair, those that the split or groups part first, marked so."""
+    marks = {"the split": twins["across"], "groups": twins["across_groups"]}
+    parted = {mark: {tuple(pair) for pair in by} for mark, by in marks.items()}
+    rows = []
+    for pair in map(tuple, pairs):
+        across = " and ".join(mark for mark, by in parted.items() if pair in by)
+        rows.append((f"across {across}" if across else "", *pair))
+    return sorted(rows, key=lambda row: -len(row[0]))
 
 
 def _first(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -84,7 +84,8 @@ def takes(config: MAEConfig, values: Values | None) -> str:
         return ""
     kind = (values or EIGHT_BIT).dtype or "any"
     many = "1 band" if config.channels == 1 else f"{config.channels} bands"
-    return f"This model takes pictures of {many} of {kind} values, as TIFF or .npy"
+    files = "TIFF, PNG or .npy" if config.channels <= 4 and kind in ("uint8", "uint16") else "TIFF or .npy"
+    return f"This model takes pictures of {many} of {kind} values, as {files}"
 
 
 def own_picture(
@@ -108,8 +109,7 @@ def own_picture(
     if photographs(config.channels, values):
         made = png(to_uint8(picture_for(read_image(bytes(content), max_pixels), config)))
     else:
-        array = read_bands(bytes(content), config.channels, max_pixels=max_pixels)
-        (values or EIGHT_BIT).check(array.dtype, "the upload")
+        array = read_bands(bytes(content), config.channels, "the upload", max_pixels, values=values or EIGHT_BIT)
         file = io.BytesIO()
         np.save(file, resize_bands(array, config.hw))
         made = file.getvalue()

@@ -243,9 +243,10 @@ def _step_of(line: str) -> float:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What two nested descriptions disagree about, for people; neither the name nor the bands that are shown count."""
+    """What two nested descriptions disagree about, for people; the name, the bands that are shown and where the data lies
+    do not count."""
     found = []
-    for key in sorted((old.keys() | new.keys()) - {"name", "bands"}):
+    for key in sorted((old.keys() | new.keys()) - {"name", "bands", "path"}):
         a, b = old.get(key), new.get(key)
         if key == "pictures" and not prefix:  # a run of an earlier version does not say what they were
             found += changes(a or {}, b or {})
