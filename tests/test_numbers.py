@@ -69,7 +69,7 @@ def test_a_model_below_a_fill_that_knows_no_answer_is_said_to_be(protocol, capsy
 def test_fills_that_know_the_answer_stand_apart_and_once(channels, pictures, capsys):
     gray = pictures[:4, :32, :32, :channels]
     fills = evaluate_baselines(gray, 32, 8, ("article", "pasted"), progress=False)
-    print_scores({"model": fills["gaussian"], **fills})
+    print_scores({"model": fills["diffusion"], **fills})
     table, _, knowing = capsys.readouterr().out.partition("these know the answer, the true means of what is hidden:\n")
     assert [line.split()[0] for line in table.splitlines()[2:]] == ["model", "visible_mean", "gaussian", "diffusion"]
     names = ["patch_mean", *["patch_channel_mean"] * (channels > 1), "gaussian_shifted", "diffusion_shifted"]
