@@ -60,6 +60,6 @@ def test_claims_are_recorded_with_another_seed_and_fail_on_models_that_have_lear
     assert any(a["value"] != b["value"] for a, b in zip(own, other, strict=True)), "another seed, the same numbers"
     assert all(line["holds"] for line in own)
     untrained = {line["claim"]: line["holds"] for line in claims.claims_of(path, untrained=True)}
-    about_the_model = [line["claim"] for line in own if "model" in line["claim"]]
+    about_the_model = [line["claim"] for line in own if line["claim"].startswith("the model ")]
     assert about_the_model
     assert not any(untrained.get(sentence) for sentence in about_the_model)
