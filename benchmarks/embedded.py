@@ -1,6 +1,6 @@
-"""Train the model that the pages embed: `mae_tiny_patch4_64` by the best recipe of the race, on Tiny ImageNet.
+"""Train the model that the pages embed: `mae_tiny_patch4_64` by a recipe that leads the race's first trials, on Tiny ImageNet.
 
-    python benchmarks/embedded.py --out ~/runs/embedded                # nearly two hours on one core with bf16 in hardware
+    python benchmarks/embedded.py --out ~/runs/embedded                # two hours of one core with bf16, estimated
     python -m maelib evaluate ~/runs/embedded --n 2000                 # at any time, also while it trains
 
 It never sees pictures 475 to 499 of each class (`speedrun.parts`), on which recipes are chosen, nor the validation set. The run
